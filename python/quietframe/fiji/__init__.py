@@ -1,0 +1,1 @@
+"""The Fiji side seen from Python: the JVM, the bridge, installation."""

@@ -1,0 +1,1 @@
+"""Run a model package on images: read it, tile, ONNX Runtime. No torch here."""

@@ -1,0 +1,1 @@
+"""Learned denoisers, one per file. The folder listing is the registry."""

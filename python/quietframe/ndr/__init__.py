@@ -1,0 +1,1 @@
+"""One NDR exposure: open, subtract, fit, simulate, calibrate, measure."""

@@ -1,0 +1,81 @@
+"""Write results so that a final name never holds half a file.
+
+Everything is written beside its final name and renamed when complete; what is interrupted (an error, Ctrl-C) is
+removed, and what is killed leaves only a file named ``.NAME.partial-PID`` that no reader takes for a result.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OutputError
+
+
+def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Check, before long work starts, that `path` can be written at its end.
+
+    Parameters
+    ----------
+    path
+        The final name of a file to come.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        When `path` exists and `overwrite` is false, is a folder, or its folder is missing or not writable.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file to write")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; choose another name or add --overwrite")
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"the folder {path.parent} does not exist; make it first, or choose another place for {path.name}"
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"the folder {path.parent} is not writable; choose another place for {path.name}")
+    return path
+
+
+@contextmanager
+def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary name beside `path`; rename it to `path` when the block ends without an error.
+
+    The temporary name keeps the suffix of `path`, for writers that choose their format by it.
+
+    Parameters
+    ----------
+    path
+        The final name.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        As `check_output`; and when the disk is full or writing fails, with the system's reason.
+    """
+    path = check_output(path, overwrite=overwrite)
+    partial = path.with_name(f".{path.stem}.partial-{os.getpid()}{path.suffix}")
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise OutputError(f"the disk is full: {path} was not written; free some space and run again") from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}:
+            raise OutputError(f"{path} was not written: {error.strerror}") from error
+        raise
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
