@@ -1,0 +1,43 @@
+# Two commands set everything up on a machine with Python >= 3.11 and make:
+#   make demo    the whole story on a real micrograph, ending in a report
+#   make test    lint, types and all tests
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_OUT ?= quietframe-demo
+
+.PHONY: demo test lint jar constraints clean
+
+demo: .venv/.demo-installed
+	$(BIN)/quietframe demo --out $(DEMO_OUT) --overwrite
+
+test: .venv/.test-installed lint
+	$(BIN)/python tests/run.py
+
+lint: .venv/.test-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+jar: .venv/.test-installed
+	$(BIN)/python -m quietframe.fiji.jar dist
+
+.venv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Quietframe needs Python 3.11 or newer; this is $$($(PYTHON) --version). Say which: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+
+.venv/.demo-installed: .venv/bin/uv pyproject.toml constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,train,report,fiji]'
+	@touch $@
+
+.venv/.test-installed: .venv/bin/uv pyproject.toml constraints.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,train,report,fiji,zoo,dev]'
+	@touch $@ .venv/.demo-installed
+
+# The versions everything was tested with; versions only, no addresses.
+constraints: .venv/.test-installed
+	$(BIN)/uv pip freeze --exclude-editable > constraints.txt
+
+clean:
+	rm -rf .venv dist build $(DEMO_OUT)

@@ -1,0 +1,184 @@
+"""The command line: registers the verbs, renders progress and errors, sets the exit code.
+
+Exit codes: 0 done; 1 an error of ours (a bug, shown with its traceback); 2 the user's input or options (one line);
+130 interrupted, 143 terminated, both with nothing half-written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cyclopts import App, CycloptsError
+
+from .errors import QuietframeError
+from .progress import Progress, silent
+from .verbs.train import method_names, method_summary
+
+COMMANDS = {
+    "demo": "demo:demo",
+    "info": "info:info",
+    "ndr simulate": "ndr:simulate",
+    "ndr subtract": "ndr:subtract",
+    "ndr fit": "ndr:fit",
+    "ndr measure": "ndr:measure",
+    "denoise": "denoise:denoise",
+    "export": "export:export",
+    "model info": "model:info",
+    "model check": "model:check",
+    "model run": "model:run",
+    "score": "score:score",
+    "judge": "judge:judge",
+    "fiji install": "fiji:install",
+    "fiji uninstall": "fiji:uninstall",
+    "fiji doctor": "fiji:doctor",
+    "fiji run": "fiji:run",
+    "doctor": "doctor:doctor",
+}
+"""What is typed -> ``file:function`` in `quietframe.verbs`. The methods of ``train`` come from the folder listing."""
+
+GROUPS = {
+    "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, measure.",
+    "train": "Train a denoiser; ends in a model package.",
+    "model": "Model packages, ours and others': look into, check, run.",
+    "fiji": "Install into Fiji, diagnose it, run scripts in ImageJ.",
+}
+
+
+def build_app() -> App:
+    """Register every verb; a verb's file is imported only when the verb or a list with its help is asked for."""
+    app = App(
+        name="quietframe",
+        help="Take the noise out of microscopy images, above all out of non-destructive-readout exposures.\n\n"
+        "Every command takes --json (one object on stdout) and --help. Sub-frames count from 1.",
+        version=lambda: version("quietframe"),
+        result_action="return_value",
+    )
+    groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
+    for group in groups.values():
+        app.command(group)
+    for words, place in COMMANDS.items():
+        *group_name, name = words.split()
+        owner = groups[group_name[0]] if group_name else app
+        owner.command(f"quietframe.verbs.{place}", name=name)
+    for method in method_names():
+        groups["train"].command(
+            f"quietframe.verbs.train:{method}", name=method.replace("_", "-"), help=method_summary(method)
+        )
+    return app
+
+
+@contextmanager
+def terminal_progress() -> Iterator[Progress]:
+    """Give a progress bar with the time left on stderr, or silence when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(
+        *columns, TextColumn("left"), TimeRemainingColumn(), console=Console(stderr=True), transient=True
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(message: str, done: int, total: int) -> None:
+            # What stands before the first colon names the work; the rest (a loss, a file) changes as it goes on.
+            name = message.partition(":")[0]
+            if name not in tasks:
+                tasks[name] = bars.add_task(message, total=total)
+            bars.update(tasks[name], description=message, completed=done, total=total)
+            if done >= total:
+                bars.update(tasks[name], visible=False)
+
+        yield show
+
+
+def plain(value: Any) -> Any:
+    """Turn a verb's result into what JSON can hold: paths to text, numpy numbers to numbers, NaN to null."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def render(result: Any, *, as_json: bool) -> str:
+    """Render a verb's result for stdout: its ``summary`` lines, or everything else as one JSON object."""
+    if not isinstance(result, dict):
+        return "" if result is None else str(result)
+    values = {key: value for key, value in result.items() if key != "summary"}
+    if as_json:
+        return json.dumps(plain(values), indent=2, allow_nan=False)
+    if "summary" in result:
+        return "\n".join(result["summary"])
+    return "\n".join(f"{key}: {value}" for key, value in plain(values).items())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    words = [word for word in arguments if word != "--json"]
+    try:
+        command, bound, ignored = build_app().parse_args(words, print_error=False, exit_on_error=False)
+        with terminal_progress() as progress:
+            if "progress" in ignored:
+                bound.arguments["progress"] = progress
+            result = command(*bound.args, **bound.kwargs)
+        text = render(result, as_json="--json" in arguments)
+        if text:
+            print(text)
+        return int(result.get("exit_code", 0)) if isinstance(result, dict) else 0
+    except CycloptsError as error:
+        return complain(" ".join(str(error).split()), hint=f"see: quietframe {command_of(words)}--help")
+    except QuietframeError as error:
+        return complain(str(error))
+    except MemoryError:
+        return complain("not enough memory for this input; use a smaller picture, tile or batch")
+    except KeyboardInterrupt:
+        print("quietframe: interrupted; nothing half-written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``): nothing is left to say to it.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+
+
+def command_of(words: Sequence[str]) -> str:
+    """Return the leading words that name a command, with a space behind, for ``quietframe COMMAND --help``."""
+    known = {word for name in COMMANDS for word in name.split()} | set(GROUPS)
+    if not words or words[0] not in known:
+        return ""
+    return f"{words[0]} {words[1]} " if len(words) > 1 and f"{words[0]} {words[1]}" in COMMANDS else f"{words[0]} "
+
+
+def complain(message: str, hint: str = "") -> int:
+    """Print one line to stderr and return the exit code of a user's error."""
+    print(f"quietframe: {message}" + (f" ({hint})" if hint else ""), file=sys.stderr)
+    return 2
+
+
+def _terminated(signum: int, frame: object) -> NoReturn:
+    # As an exception, so that every temporary file is removed on the way out.
+    raise SystemExit(128 + signum)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    if hasattr(signal, "SIGTERM"):
+        signal.signal(signal.SIGTERM, _terminated)
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
