@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from quietframe import cli
 
 HEAVY = ("torch", "onnxruntime", "skimage", "dask", "jpype", "scyjava", "matplotlib", "scipy", "numpy")
