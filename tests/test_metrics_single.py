@@ -199,7 +199,7 @@ LEFT, RIGHT = Block(0, 0, 8, 8).mask((20, 20)), Block(10, 0, 8, 8).mask((20, 20)
         (lambda: darkest_block(np.zeros((20, 20, 3))), r"one gray plane .* shape \(20, 20, 3\)"),
         (lambda: darkest_block(np.zeros((0, 20))), r"shape \(0, 20\)"),
         (lambda: darkest_block(RAMP.astype(complex)), "complex128"),
-        (lambda: Block(15, 0, 8, 8).mask((20, 20)), "15,0,8,8 .* does not lie inside an image of 20 x 20"),
+        (lambda: Block(15, 0, 8, 8).mask((20, 20)), "15,0,8,8 .* is not inside an image of 20 x 20"),
         (lambda: Block(0, 0, 0, 8).mask((20, 20)), "0,0,0,8"),
     ],
 )

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from quietframe.errors import InputError, OptionError
+from ..errors import InputError, OptionError
 
 BLOCK = 17
 """Side of the automatic dark and bright squares [px]."""
@@ -54,7 +54,7 @@ class Block:
         inside = self.x >= 0 and self.y >= 0 and self.x + self.width <= shape[-1] and self.y + self.height <= shape[-2]
         if self.width < 1 or self.height < 1 or not inside:
             raise InputError(
-                f"the rectangle {self} (x,y,width,height) does not lie inside an image of {shape[-1]} x {shape[-2]} pixels"
+                f"the rectangle {self} (x,y,width,height) is not inside an image of {shape[-1]} x {shape[-2]} pixels"
             )
         mask = np.zeros((shape[-2], shape[-1]), dtype=bool)
         mask[self.y : self.y + self.height, self.x : self.x + self.width] = True
