@@ -1,0 +1,291 @@
+"""Run a package's network with ONNX Runtime, on the CPU or with CUDA, and say which.
+
+References
+----------
+ONNX Runtime documentation, "Execution providers", "CUDA execution provider".
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MissingExtraError, OptionError, QuietframeError, unknown
+from .package import Package
+
+PROVIDERS = ("auto", "cpu", "cuda")
+"""What can be asked for."""
+
+DISTRIBUTIONS = (
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "onnxruntime-directml",
+    "onnxruntime-openvino",
+    "onnxruntime-qnn",
+    "onnxruntime-rocm",
+)
+"""Distributions that install the same import package: the last one installed wins."""
+
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_SILENT = 4
+"""ONNX Runtime's log level that leaves stderr alone; its errors arrive as exceptions."""
+
+
+class ProviderError(QuietframeError):
+    """The accelerator that was asked for cannot be used on this machine."""
+
+
+class Runner:
+    """A network ready to run.
+
+    Parameters
+    ----------
+    package
+        The model.
+    provider
+        ``"auto"`` takes CUDA where it works, else the CPU, and says why; ``"cpu"``; ``"cuda"`` fails where it does
+        not work.
+    threads
+        CPU threads; all that this process may use when None.
+
+    Raises
+    ------
+    OptionError
+        When `provider` or `threads` is not allowed.
+    ProviderError
+        When CUDA was asked for and is not there.
+    MissingExtraError
+        When onnxruntime is not installed.
+    InputError
+        When ONNX Runtime cannot load the network, or it has other inputs than one float32 picture.
+    """
+
+    package: Package
+    """The model."""
+    provider: str
+    """What runs it: ``"cpu"`` or ``"cuda"``."""
+    provider_note: str
+    """One sentence for people: what runs it, and why not CUDA."""
+
+    def __init__(self, package: Package, provider: str = "auto", threads: int | None = None) -> None:
+        if provider not in PROVIDERS:
+            raise unknown("provider", provider, PROVIDERS)
+        if threads is not None and threads < 1:
+            raise OptionError(f"threads must be at least 1; got {threads}")
+        runtime = _import_runtime()
+        options = runtime.SessionOptions()
+        options.log_severity_level = _SILENT
+        # Named explicitly: left to itself, ONNX Runtime pins threads to cores that a container may not have.
+        options.intra_op_num_threads = threads or _cores()
+        self.package = package
+        self._session, self.provider, self.provider_note = _start(runtime, package, provider, options)
+        self._input, self.size = _check_input(self._session, package)
+        self._version = str(runtime.__version__)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return tuple(str(output.name) for output in self._session.get_outputs())
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels the network takes; None when any number."""
+        shape, axes = self._session.get_inputs()[0].shape, self.package.axes
+        size = shape[axes.index("C")] if "C" in axes else 1
+        return size if isinstance(size, int) else None
+
+    def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Run the network, without pre- and postprocessing.
+
+        Parameters
+        ----------
+        batch
+            Axes NCYX, float32.
+
+        Returns
+        -------
+        list of ndarray
+            One per output, axes NCYX, float32, with the height and width of the batch.
+
+        Raises
+        ------
+        InputError
+            When the network does not take this size, or fails.
+        """
+        height, width = batch.shape[-2:]
+        bottom, right = self._padding(height, width)
+        if bottom or right:
+            # Reflection needs a picture larger than the padding; a smaller one repeats its border.
+            mode: Any = "reflect" if bottom < height and right < width else "edge"
+            batch = np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode=mode)
+        tensor = np.ascontiguousarray(_arrange(batch, "NCYX", self.package.axes))
+        try:
+            results = self._session.run(None, {self._input: tensor})
+        except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
+            raise InputError(self._explain(error, height, width)) from error
+        return [self._unarrange(result, (height + bottom, width + right))[..., :height, :width] for result in results]
+
+    def _padding(self, height: int, width: int) -> tuple[int, int]:
+        """Return what to add at the lower and right border to reach a size that the network takes."""
+        package = self.package
+        if self.size is not None:
+            if (height, width) != self.size:
+                raise InputError(
+                    f"{package.path} takes pictures of exactly {self.size[0]} x {self.size[1]} pixels (height x width);"
+                    f" this one has {height} x {width}; crop it, or export the model with free height and width"
+                )
+            return 0, 0
+        if package.any_size:
+            if min(height, width) < package.minimum:
+                raise InputError(
+                    f"the picture has {height} x {width} pixels; {package.name} needs at least "
+                    f"{package.minimum} x {package.minimum}; give a larger picture"
+                )
+            return 0, 0
+        bottom, right = (_up(size, package.minimum, package.step) - size for size in (height, width))
+        return bottom, right
+
+    def _unarrange(self, result: Any, expected: tuple[int, int]) -> NDArray[np.float32]:
+        array = np.asarray(result)
+        if array.ndim == len(self.package.output_axes):
+            array = _arrange(array, self.package.output_axes, "NCYX")
+        if array.ndim != 4 or array.shape[-2:] != expected:
+            raise InputError(
+                f"{self.package.path} returns an array of shape {np.shape(result)} for a picture of {expected[0]} x "
+                f"{expected[1]} pixels; models that keep the size are run"
+            )
+        return array.astype(np.float32, copy=False)
+
+    def _explain(self, error: Exception, height: int, width: int) -> str:
+        text = " ".join(str(error).split())
+        if "alloc" in text.lower() or "out of memory" in text.lower():
+            return f"not enough memory to run {height} x {width} pixels at once; use smaller tiles, e.g. --tile 512"
+        return f"{self.package.path}: ONNX Runtime {self._version} failed on {height} x {width} pixels: {text[:300]}"
+
+
+def installed_runtimes() -> list[str]:
+    """Return the installed distributions that bring ONNX Runtime; more than one hide each other."""
+    found = []
+    for name in DISTRIBUTIONS:
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+def _import_runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("running a model", "onnxruntime", "cpu") from None
+    return onnxruntime
+
+
+def _cores() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start(runtime: Any, package: Package, wanted: str, options: Any) -> tuple[Any, str, str]:
+    """Start the session; return it with the provider and the sentence about it."""
+    if wanted == "cpu":
+        return _session(runtime, package, options, [_CPU]), "cpu", f"CPU, onnxruntime {runtime.__version__}, as asked"
+    reason = _why_not_cuda(runtime)
+    if not reason:
+        # Every shape would be benchmarked anew with the default search; TF32 would cost three digits.
+        cuda = (_CUDA, {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"})
+        session = _session(runtime, package, options, [cuda, _CPU])
+        if session.get_providers()[0] == _CUDA:
+            return session, "cuda", f"CUDA, onnxruntime {runtime.__version__}"
+        reason = (
+            "onnxruntime could not start CUDA (driver, CUDA or cuDNN libraries are missing or of another version; "
+            "pip install 'quietframe[gpu]' brings the libraries)"
+        )
+    if wanted == "cuda":
+        raise ProviderError(f"provider cuda cannot be used: {reason}; or choose --provider cpu")
+    session = _session(runtime, package, options, [_CPU])
+    return session, "cpu", f"CPU, onnxruntime {runtime.__version__}; not CUDA: {reason}"
+
+
+def _why_not_cuda(runtime: Any) -> str:
+    """Return the reason, or an empty string when CUDA may work."""
+    several = installed_runtimes()
+    if _CUDA not in runtime.get_available_providers():
+        if len(several) > 1:
+            return (
+                f"{' and '.join(several)} are both installed and hide each other: "
+                f"pip uninstall -y {' '.join(several)} and then pip install 'quietframe[gpu]'"
+            )
+        return (
+            "the installed onnxruntime has no CUDA: pip uninstall -y onnxruntime and then pip install 'quietframe[gpu]'"
+        )
+    driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(driver)
+    except OSError:
+        return f"this machine has no NVIDIA driver ({driver} is not there)"
+    if hasattr(runtime, "preload_dlls"):
+        runtime.preload_dlls()
+    return ""
+
+
+def _session(runtime: Any, package: Package, options: Any, providers: Sequence[Any]) -> Any:
+    try:
+        return runtime.InferenceSession(package.model, sess_options=options, providers=list(providers))
+    except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
+        text = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{package.path}: onnxruntime {runtime.__version__} cannot load the network (opset "
+            f"{package.header.opset}, IR {package.header.ir_version}): {text}"
+        ) from error
+
+
+def _check_input(session: Any, package: Package) -> tuple[str, tuple[int, int] | None]:
+    """Return the name of the one input, and its height and width when they are fixed."""
+    inputs = session.get_inputs()
+    if len(inputs) != 1:
+        names = ", ".join(f"{value.name} {value.shape}" for value in inputs)
+        raise InputError(f"{package.path}: the network takes {len(inputs)} inputs ({names}); networks with one are run")
+    given = inputs[0]
+    if given.type != "tensor(float)":
+        raise InputError(
+            f"{package.path}: input {given.name} is {given.type}; Quietframe gives float32, tensor(float); "
+            "export the model with a float32 input"
+        )
+    if given.shape is not None and len(given.shape) != len(package.axes):
+        raise InputError(
+            f"{package.path}: input {given.name} has shape {given.shape}; expected are {len(package.axes)} axes, "
+            f"{package.axes}"
+        )
+    height, width = (given.shape[package.axes.index(letter)] for letter in "YX")
+    if isinstance(height, int) and isinstance(width, int):
+        return str(given.name), (height, width)
+    return str(given.name), package.size
+
+
+def _up(size: int, minimum: int, step: int) -> int:
+    return minimum + max(0, -(-(size - minimum) // step)) * step
+
+
+def _arrange(array: NDArray[Any], axes: str, wanted: str) -> NDArray[Any]:
+    """Transpose; axes of length 1 that are not wanted are dropped, missing ones get length 1."""
+    keep = [letter in wanted or size != 1 for letter, size in zip(axes, array.shape, strict=True)]
+    array = array.reshape([size for size, kept in zip(array.shape, keep, strict=True) if kept])
+    axes = "".join(letter for letter, kept in zip(axes, keep, strict=True) if kept)
+    if set(axes) - set(wanted):
+        raise InputError(f"a tensor with axes {axes} and shape {array.shape} cannot be brought to {wanted}")
+    array = array.transpose([axes.index(letter) for letter in wanted if letter in axes])
+    for position, letter in enumerate(wanted):
+        if letter not in axes:
+            array = np.expand_dims(array, position)
+    return array
