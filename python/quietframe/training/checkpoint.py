@@ -1,13 +1,14 @@
 """What a training run leaves on disk: one checkpoint file, complete or absent, from which it resumes and exports.
 
 ``checkpoint.pt`` holds tensors and plain values only, so it loads with ``weights_only=True``. Beside what the loop
-needs to continue it holds the best denoiser so far with the description of its architecture: `load_trained` needs nothing
-else, and no method's file.
+needs to continue it holds the best denoiser so far with the description of its architecture, so `load_trained` needs
+nothing else, and no method's file.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,11 @@ def save_checkpoint(run: Path, state: Mapping[str, Any]) -> Path:
     state
         Tensors and plain values.
     """
+    # through memory: writing bytes gives the system's reason when the disk is full, torch's own writer does not
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, **state}, buffer)
     with atomic_output(run / NAME, overwrite=True) as partial:
-        torch.save({"format": FORMAT, **state}, partial)
+        partial.write_bytes(buffer.getbuffer())
     return run / NAME
 
 

@@ -1,0 +1,83 @@
+"""CARE: learn from pairs of a noisy and a clean (or less noisy) picture of the same scene.
+
+Assumes that pictures and targets are registered to the pixel and differ in noise, exposure and optics only. The net
+adds a correction to the normalised noisy picture and is normalised with the statistics of the targets, so it gives the
+targets' units. Targets may be noisy themselves, if their noise is independent of the input's: the squared error then
+leads to the same net as clean targets would (Lehtinen et al., section 2).
+
+References
+----------
+Weigert et al. 2018, "Content-aware image restoration", Nature Methods 15, 1090 (supplementary note 2, eq. 2: the loss).
+Lehtinen et al. 2018, "Noise2Noise: learning image restoration without clean data", ICML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import OptionError, unknown
+from ..nets.unet import Denoiser, UNet
+from ..training.patches import Batch, DataStatistics
+
+DATA = "pairs"
+"""What it learns from: a target for each picture."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of CARE.
+
+    Parameters
+    ----------
+    loss
+        Squared error (mse), right for targets that are noisy themselves, or absolute error (mae), which forgives
+        outliers.
+    filters
+        Filters of the net's first level, doubled on each level below.
+    depth
+        Levels below the first; each one doubles how far the net sees.
+    """
+
+    loss: Literal["mse", "mae"] = "mse"
+    filters: int = 32
+    depth: int = 2
+
+
+def build(settings: Settings, stats: DataStatistics) -> nn.Module:
+    """Make the untrained net.
+
+    Raises
+    ------
+    OptionError
+        When a setting is out of range.
+    """
+    if settings.loss not in ("mse", "mae"):
+        raise unknown("loss", settings.loss, ["mse", "mae"])
+    if not 1 <= settings.filters <= 512:
+        raise OptionError(f"--filters {settings.filters}: give 1 to 512")
+    if not 1 <= settings.depth <= 4:
+        raise OptionError(f"--depth {settings.depth}: give 1 to 4")
+    return UNet(**_net(settings))
+
+
+def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
+    """Mean squared or mean absolute error against the target, in units of the targets' normalisation."""
+    assert batch.target is not None
+    error = functional.mse_loss if settings.loss == "mse" else functional.l1_loss
+    return error(net(batch.source).float(), batch.target)
+
+
+def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
+    """Make the module from raw counts to denoised counts in the targets' units."""
+    source, target = stats.source, stats.target
+    module = Denoiser(_net(settings), source.center, source.scale, target.center, target.scale)
+    module.net.load_state_dict(net.state_dict())
+    return module.eval()
+
+
+def _net(settings: Settings) -> dict[str, Any]:
+    return {"depth": settings.depth, "filters": settings.filters, "residual": True}
