@@ -1,0 +1,64 @@
+package org.quietframe
+
+import groovy.transform.CompileStatic
+import ij.IJ
+import ij.Macro
+
+import java.awt.GraphicsEnvironment
+import java.util.concurrent.Callable
+
+/** What every menu script goes through: one line for the user's errors, Esc, progress. */
+@CompileStatic
+class Command {
+
+    /** What the last command told the user that it cannot do; null when it did. Read by whoever runs commands. */
+    static volatile String lastProblem
+
+    /** Do the work of a menu command; null when it could not, after saying why in one line and aborting the macro. */
+    static <T> T run(String command, Callable<T> work) {
+        lastProblem = null
+        try {
+            return work.call()
+        } catch (Problem problem) {
+            report(command, problem.message)
+        } catch (OutOfMemoryError ignored) {
+            report(command, 'Java has too little memory for this: raise it (Edit > Options > Memory & Threads), ' +
+                'or give a smaller tile')
+        } catch (NoClassDefFoundError missing) {
+            if (!missing.message?.contains('onnxruntime')) {
+                throw missing
+            }
+            report(command, "ONNX Runtime is not in this ImageJ's jars folder: run 'quietframe fiji install', or put " +
+                'onnxruntime.jar there')
+        } finally {
+            IJ.showProgress(1.0d)
+        }
+        return null
+    }
+
+    /** Say in one line what a command could not do, and stop the macro that called it. */
+    static void report(String command, String message) {
+        lastProblem = message
+        if (GraphicsEnvironment.headless) {
+            System.err.println("${command}: ${message}") // ImageJ's own error dialog needs a display
+        } else {
+            IJ.error(command, message)
+        }
+        Macro.abort()
+    }
+
+    /** Show progress and stop here when the user pressed Esc. */
+    static void progress(int done, int total) {
+        IJ.showProgress(done, total)
+        if (IJ.escapePressed()) {
+            IJ.resetEscape()
+            throw new Problem('stopped by Esc; there is no result')
+        }
+    }
+
+    /** Quietframe's version, out of the jar's own manifest. */
+    static String version() {
+        String version = Command.package?.implementationVersion
+        return version == null ? 'source' : version
+    }
+}
