@@ -110,7 +110,13 @@ def variance_from_pair(first: NDArray[Any], second: NDArray[Any], *, use: NDArra
 def _pair(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if np.shape(first) != np.shape(second):
         raise InputError(f"the two pictures have shapes {np.shape(first)} and {np.shape(second)}; they must be equal")
-    return np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    return _nan_for_infinite(first), _nan_for_infinite(second)
+
+
+def _nan_for_infinite(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Make infinities NaN, so that a difference of two of them is quietly left out too."""
+    array = np.asarray(values, dtype=np.float64)
+    return np.where(np.isinf(array), np.nan, array)
 
 
 def _used(terms: NDArray[np.float64], use: NDArray[np.bool_] | None) -> NDArray[np.float64]:
