@@ -1,0 +1,221 @@
+"""Write images plane by plane: ImageJ hyperstacks, OME-TIFF, PNG, NPY. `images.write_planes` is the way in.
+
+Converting to a narrower type is explicit: values are rounded and clipped to its range, never wrapped; NaN is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InputError, OptionError
+from .outputs import atomic_output
+from .tiff_metadata import Description, imagej_tags, ome_tags
+
+if TYPE_CHECKING:
+    from .images import ImageMeta
+
+_TYPES = ("float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
+_IMAGEJ_TYPES = ("float32", "uint8", "uint16", "int16")
+_PNG_TYPES = ("uint8", "uint16")
+_ORDER = "TZCSYX"
+"""ImageJ's order of planes (C runs fastest); S, the samples of a colour pixel, lie inside a plane."""
+
+_CLASSIC_LIMIT = 2**32 - 2**25
+"""Bytes of pixels up to which offsets of 32 bits reach everything, directories included."""
+
+
+def ordered(array: NDArray[Any], meta: ImageMeta, path: Path) -> tuple[NDArray[Any], ImageMeta]:
+    """Bring axes, and labels with them, into the order of the format that `path` names."""
+    if path.suffix.lower() == ".npy":
+        return array, meta
+    wanted = "".join(letter for letter in _ORDER if letter in meta.axes)
+    if wanted == meta.axes:
+        return array, meta
+    turned = array.transpose([meta.axes.index(letter) for letter in wanted])
+    lead = [letter for letter in meta.axes if letter not in "SYX"]
+    labels = meta.labels
+    if labels:
+        _check_labels(meta)
+        grid = np.arange(len(labels)).reshape([meta.shape[meta.axes.index(letter)] for letter in lead])
+        order = grid.transpose([lead.index(letter) for letter in wanted if letter in lead]).ravel()
+        labels = tuple(labels[position] for position in order)
+    return turned, replace(meta, shape=turned.shape, axes=wanted, labels=labels)
+
+
+def _check_labels(meta: ImageMeta) -> None:
+    pages = math.prod(size for size, letter in zip(meta.shape, meta.axes, strict=True) if letter not in "SYX")
+    if meta.labels and len(meta.labels) != pages:
+        raise InputError(f"there are {len(meta.labels)} labels for {pages} planes; give one per plane, or none")
+
+
+def convert(plane: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """Convert values to `dtype`: rounded to the nearest and clipped to its range, never wrapped.
+
+    Parameters
+    ----------
+    plane
+        Integers or real numbers.
+    dtype
+        One of float32, float64, uint8, uint16, uint32, int8, int16, int32.
+
+    Raises
+    ------
+    InputError
+        When NaN meets an integer type, or a finite value is beyond float32.
+    """
+    plane = np.asarray(plane)
+    if plane.dtype.kind not in "iufb":
+        raise InputError(f"values of type {plane.dtype} cannot be written; give integers or real numbers")
+    target = np.dtype(dtype)
+    if plane.dtype == target:
+        return plane
+    if target.kind == "f":
+        with np.errstate(over="ignore"):
+            converted = plane.astype(target)
+        if plane.dtype.kind == "f" and target.itemsize < plane.dtype.itemsize:
+            lost = np.isinf(converted) & ~np.isinf(plane)
+            if lost.any():
+                raise InputError(f"{plane[lost].flat[0]:g} is beyond {dtype}; scale the image down first")
+        return converted
+    limits = np.iinfo(target)
+    if plane.dtype.kind == "f":
+        if np.isnan(plane).any():
+            raise InputError(
+                f"NaN cannot be written as {dtype}; write float32, or fill the {np.isnan(plane).sum()} pixels"
+            )
+        plane = np.rint(plane)
+        # The largest value of a wide type is not a float32; compare as float64, where it is.
+        plane = plane.astype(np.float64)
+    clipped: NDArray[Any] = np.clip(plane, limits.min, limits.max).astype(target)
+    return clipped
+
+
+def write(path: Path, planes: Iterable[NDArray[Any]], meta: ImageMeta, dtype: str, overwrite: bool) -> Path:
+    """Write by the suffix of `path`; see `images.write_planes`."""
+    if dtype not in _TYPES:
+        raise OptionError(f"dtype {dtype!r} cannot be written; allowed: {', '.join(_TYPES)}")
+    name = path.name.lower()
+    _check_labels(meta)
+    if name.endswith((".tif", ".tiff")):
+        is_ome = name.endswith((".ome.tif", ".ome.tiff"))
+        _check_tiff(path, meta, dtype, is_ome)
+        with atomic_output(path, overwrite=overwrite) as partial:
+            _write_tiff(partial, _checked(planes, meta, dtype), meta, dtype, is_ome)
+    elif name.endswith(".png"):
+        _check_png(path, meta, dtype)
+        with atomic_output(path, overwrite=overwrite) as partial:
+            _write_png(partial, list(_checked(planes, meta, dtype)))
+    elif name.endswith(".npy"):
+        with atomic_output(path, overwrite=overwrite) as partial, partial.open("wb") as stream:
+            _write_npy(stream, _checked(planes, meta, dtype), meta, dtype)
+    else:
+        raise OptionError(
+            f"{path}: unknown suffix {path.suffix!r}; allowed: .tif (ImageJ), .ome.tif (OME-TIFF), .png, .npy"
+        )
+    return path
+
+
+def _checked(planes: Iterable[NDArray[Any]], meta: ImageMeta, dtype: str) -> Iterator[NDArray[Any]]:
+    """Convert planes one by one; too few, too many or of another shape is a fault of the caller."""
+    count = 0
+    for plane in planes:
+        count += 1
+        if plane.shape != meta.shape[-2:] or count > meta.n_planes:
+            raise ValueError(
+                f"plane {count} has shape {plane.shape}; the file has {meta.n_planes} of {meta.shape[-2:]}"
+            )
+        yield convert(plane, dtype)
+    if count != meta.n_planes:
+        raise ValueError(f"{count} planes came; {meta.n_planes} were announced")
+
+
+def _check_tiff(path: Path, meta: ImageMeta, dtype: str, is_ome: bool) -> None:
+    wanted = "".join(letter for letter in _ORDER if letter in meta.axes)
+    if wanted != meta.axes:
+        raise OptionError(f"{path}: planes of axes {meta.axes} must come in the order {wanted}")
+    if min(meta.shape) == 0:
+        raise InputError(f"{path}: an image of shape {meta.shape} is empty and cannot be written")
+    if not is_ome and dtype not in _IMAGEJ_TYPES:
+        raise OptionError(
+            f"{path}: ImageJ has no {dtype}; choose one of {', '.join(_IMAGEJ_TYPES)}, or name the file .ome.tif"
+        )
+    if "S" in meta.axes:
+        samples = meta.shape[-3]
+        if samples not in {3, 4} or (not is_ome and dtype != "uint8"):
+            raise OptionError(
+                f"{path}: {samples} colour samples of {dtype} cannot be stored; RGB is 3 or 4 of uint8 "
+                "(OME-TIFF: any type). Name the axis C to store channels"
+            )
+
+
+def _write_tiff(partial: Path, planes: Iterator[NDArray[Any]], meta: ImageMeta, dtype: str, is_ome: bool) -> None:
+    import tifffile
+
+    shape, axes = meta.shape, meta.axes
+    samples = 1
+    if "S" in axes:  # files hold samples behind X
+        samples = shape[-3]
+        shape, axes = (*shape[:-3], *shape[-2:], samples), axes.replace("SYX", "YXS")
+    description = Description(meta.pixel_size_um, meta.frame_interval_s, meta.info, meta.labels)
+    options = ome_tags(description, axes) if is_ome else imagej_tags(description, shape, axes)
+    if samples > 1:
+        options["photometric"] = "rgb"
+    large = math.prod(shape) * np.dtype(dtype).itemsize > _CLASSIC_LIMIT
+    pages = _pages(planes, samples)
+    with closing(pages), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*truncating ImageJ file")
+        with tifffile.TiffWriter(partial, imagej=not is_ome, ome=is_ome, bigtiff=is_ome and large) as writer:
+            # Beyond 4 GB ImageJ reads the planes behind the one directory that 32-bit offsets can reach.
+            if large and not is_ome:
+                options["truncate"] = True
+            writer.write(pages, shape=shape, dtype=dtype, **options)
+        for _ in planes:  # the check of the number of planes is at the end of the planes
+            raise ValueError(f"more than {meta.n_planes} planes came")
+
+
+def _pages(planes: Iterator[NDArray[Any]], samples: int) -> Generator[NDArray[Any]]:
+    """Put the samples of a colour picture together."""
+    if samples == 1:
+        yield from planes
+        return
+    gathered: list[NDArray[Any]] = []
+    for plane in planes:
+        gathered.append(plane)
+        if len(gathered) == samples:
+            yield np.stack(gathered, axis=-1)
+            gathered = []
+
+
+def _check_png(path: Path, meta: ImageMeta, dtype: str) -> None:
+    if dtype not in _PNG_TYPES:
+        raise OptionError(
+            f"{path}: PNG holds {' or '.join(_PNG_TYPES)}, not {dtype}; choose one, or name the file .tif"
+        )
+    samples = meta.shape[-3] if meta.axes == "SYX" else 1
+    if meta.n_planes != samples or samples not in {1, 3, 4}:
+        raise OptionError(
+            f"{path}: PNG holds one gray or RGB picture, not axes {meta.axes} of shape {meta.shape}; name the file .tif"
+        )
+
+
+def _write_png(partial: Path, planes: list[NDArray[Any]]) -> None:
+    import imagecodecs
+
+    picture = planes[0] if len(planes) == 1 else np.stack(planes, axis=-1)
+    partial.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(picture)))
+
+
+def _write_npy(stream: BinaryIO, planes: Iterator[NDArray[Any]], meta: ImageMeta, dtype: str) -> None:
+    header = {"descr": np.dtype(dtype).newbyteorder("<").str, "fortran_order": False, "shape": meta.shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    for plane in planes:
+        stream.write(np.ascontiguousarray(plane).astype(np.dtype(dtype).newbyteorder("<"), copy=False).tobytes())
