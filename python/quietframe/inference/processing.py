@@ -55,7 +55,7 @@ def apply_steps(steps: Sequence[Step], array: Array) -> Array:
         The same shape, float32.
     """
     for step in steps:
-        array = _STEPS[step.name](array, step.options).astype(np.float32, copy=False)
+        array = _STEPS[step.name](array, step.options)
     return array
 
 
@@ -106,6 +106,10 @@ def _value(options: Mapping[str, Any], key: str, default: float | None = None) -
     return value.reshape(shape)
 
 
+def _float32(array: NDArray[Any]) -> Array:
+    return array.astype(np.float32)
+
+
 def _scale_linear(array: Array, options: Mapping[str, Any]) -> Array:
     return array * _value(options, "gain", 1.0) + _value(options, "offset", 0.0)
 
@@ -120,27 +124,27 @@ def _zero_mean_unit_variance(array: Array, options: Mapping[str, Any]) -> Array:
     over = _over(options)
     mean = array.mean(axis=over, keepdims=True, dtype=np.float64)
     std = array.std(axis=over, keepdims=True, dtype=np.float64)
-    return ((array - mean) / (std + options.get("eps", 1e-6))).astype(np.float32)
+    return _float32((array - mean) / (std + options.get("eps", 1e-6)))
 
 
 def _scale_range(array: Array, options: Mapping[str, Any]) -> Array:
     over = _over(options)
     percentiles = [options.get("min_percentile", 0.0), options.get("max_percentile", 100.0)]
     low, high = np.percentile(array.astype(np.float64), percentiles, axis=over, keepdims=True)
-    return ((array - low) / (high - low + options.get("eps", 1e-6))).astype(np.float32)
+    return _float32((array - low) / (high - low + options.get("eps", 1e-6)))
 
 
 def _sigmoid(array: Array, options: Mapping[str, Any]) -> Array:
     # 1 / (1 + exp(-x)) overflows for large negative x; tanh does not.
-    return 0.5 * (1.0 + np.tanh(0.5 * array))
+    return _float32(0.5 * (1.0 + np.tanh(0.5 * array)))
 
 
 def _clip(array: Array, options: Mapping[str, Any]) -> Array:
-    return np.clip(array, options.get("min"), options.get("max"))
+    return _float32(np.clip(array, options.get("min"), options.get("max")))
 
 
 def _binarize(array: Array, options: Mapping[str, Any]) -> Array:
-    return (array > _value(options, "threshold")).astype(np.float32)
+    return _float32(array > _value(options, "threshold"))
 
 
 def _ensure_dtype(array: Array, options: Mapping[str, Any]) -> Array:
@@ -149,7 +153,7 @@ def _ensure_dtype(array: Array, options: Mapping[str, Any]) -> Array:
     return array
 
 
-_STEPS: dict[str, Callable[[Array, Mapping[str, Any]], NDArray[Any]]] = {
+_STEPS: dict[str, Callable[[Array, Mapping[str, Any]], Array]] = {
     "binarize": _binarize,
     "clip": _clip,
     "ensure_dtype": _ensure_dtype,
