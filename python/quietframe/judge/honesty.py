@@ -223,7 +223,9 @@ def pair_variance_map(
     if len(centres) > 1 and centres[-1] > centres[-2]:
         slope = max(0.0, (variances[-1] - variances[0]) / (centres[-1] - centres[0]))
         variance += slope * np.maximum(0.0, brightness - centres[-1])
-    return np.maximum(variance, float(np.min(variances[variances > 0])))
+    smallest: float = variances[variances > 0].min()
+    floored: NDArray[np.float64] = np.maximum(variance, smallest)
+    return floored
 
 
 def _variance_by_brightness(
