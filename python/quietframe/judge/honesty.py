@@ -223,8 +223,7 @@ def pair_variance_map(
     if len(centres) > 1 and centres[-1] > centres[-2]:
         slope = max(0.0, (variances[-1] - variances[0]) / (centres[-1] - centres[0]))
         variance += slope * np.maximum(0.0, brightness - centres[-1])
-    smallest: float = variances[variances > 0].min()
-    floored: NDArray[np.float64] = np.maximum(variance, smallest)
+    floored: NDArray[np.float64] = np.maximum(variance, variances[variances > 0].min())
     return floored
 
 
