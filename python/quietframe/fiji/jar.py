@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..outputs import atomic_output
@@ -69,6 +69,7 @@ def source_hash(folder: Path, version: str) -> str:
     digest = hashlib.sha256()
     for text in (version, BYTECODE, *jvm.IMAGEJ_ENDPOINTS):
         digest.update(text.encode() + b"\0")
+    digest.update(Path(__file__).read_bytes())  # how it is packed
     for path in source_files(folder):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
@@ -159,7 +160,9 @@ def compile_library(library: Path, classes: Path) -> None:
 
 
 def _pack(out: Path, classes: Path, folder: Path, version: str) -> None:
-    manifest = f"Manifest-Version: 1.0\r\nImplementation-Title: quietframe-fiji\r\nImplementation-Version: {version}\r\n\r\n"
+    manifest = (
+        f"Manifest-Version: 1.0\r\nImplementation-Title: quietframe-fiji\r\nImplementation-Version: {version}\r\n\r\n"
+    )
     entries: dict[str, bytes] = {"META-INF/MANIFEST.MF": manifest.encode()}
     for path in sorted(classes.rglob("*.class")):
         entries[path.relative_to(classes).as_posix()] = path.read_bytes()
@@ -168,9 +171,13 @@ def _pack(out: Path, classes: Path, folder: Path, version: str) -> None:
         place = {"menu": "scripts/", "jython": "", "macros": "macros/Quietframe/"}.get(part)
         if place is not None:
             entries[place + "/".join(rest)] = path.read_bytes()
+    # Folders need entries of their own: Fiji finds menu scripts by asking class loaders for the resource "scripts/".
+    folders = {f"{parent.as_posix()}/" for name in entries for parent in PurePosixPath(name).parents if parent.name}
     # Fixed times: the same sources make the same bytes.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as jar:
-        for name, content in entries.items():
+        for name in sorted(folders - {"META-INF/"}):
+            entries[name] = b""
+        for name, content in entries.items():  # the manifest stays the first entry, where Java's stream readers want it
             jar.writestr(zipfile.ZipInfo(name, _ZIP_TIME), content, zipfile.ZIP_DEFLATED)
 
 

@@ -137,7 +137,9 @@ def java_version(home: Path) -> int | None:
     found = re.search(r'^JAVA_VERSION="([^"]+)"', text, re.MULTILINE)
     if not found or not _program(home).is_file():
         try:
-            asked = subprocess.run([_program(home), "-version"], capture_output=True, text=True, timeout=30, check=False)
+            asked = subprocess.run(
+                [_program(home), "-version"], capture_output=True, text=True, timeout=30, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         found = re.search(r'version "([^"]+)"', asked.stderr)
@@ -188,7 +190,9 @@ def resolve_jars(endpoints: Sequence[str] = IMAGEJ_ENDPOINTS, *, timeout_s: floa
     thread.join(timeout_s)
     what = f"{endpoints[0]} and {len(endpoints) - 1} more" if len(endpoints) > 1 else endpoints[0]
     if thread.is_alive():
-        raise FijiError(f"fetching {what} from Maven Central took more than {timeout_s:g} s; check the network and retry")
+        raise FijiError(
+            f"fetching {what} from Maven Central took more than {timeout_s:g} s; check the network and retry"
+        )
     if "error" in outcome:
         error = outcome["error"]
         raise FijiError(

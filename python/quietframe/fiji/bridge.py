@@ -1,0 +1,273 @@
+"""ImageJ from Python: start it, hand images over and back, run commands, macros and scripts.
+
+>>> with Fiji() as fiji:                                                            # doctest: +SKIP
+...     blurred = fiji.run_command("Gaussian Blur...", image, sigma=2)["result"]
+...     signal = fiji.run_command("Quietframe NDR Subtract", exposure, difference=20)["result"]
+
+Inside is a plain ImageJ out of pip's packages, or, with a Fiji folder, that Fiji through pyimagej. A process can have
+one of them only, once; closing frees its images, and the Java machine ends with the process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, MissingExtraError
+from . import convert, jar, jvm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ..images import Image
+
+PREFIX = "Quietframe "
+"""How the names of our own commands begin."""
+
+
+class Fiji:
+    """A running ImageJ or Fiji; a context manager.
+
+    Parameters
+    ----------
+    fiji_dir
+        Folder of a Fiji to use; None = environment variable FIJI_DIR, else a plain ImageJ.
+    headless
+        Work without a display.
+    memory
+        Largest Java heap, e.g. ``"4g"``; None = Java's own choice.
+
+    Raises
+    ------
+    FijiError
+        When Java, the jars or the Fiji cannot be found or started; the message says which.
+    MissingExtraError
+        When the extra ``fiji`` is not installed.
+    """
+
+    def __init__(
+        self, fiji_dir: str | os.PathLike[str] | None = None, *, headless: bool = True, memory: str | None = None
+    ) -> None:
+        folder = fiji_dir or os.environ.get("FIJI_DIR")
+        self.fiji_dir = Path(folder) if folder else None
+        self._gateway: Any = None
+        if self.fiji_dir is not None:
+            self._gateway = _start_fiji(self.fiji_dir, headless)
+        else:
+            jvm.start([*jvm.resolve_jars(), jar.ensure_jar()], headless=headless, memory=memory)
+            self.commands = tuple(str(name) for name in _java("org.quietframe.Scripts").register())
+
+    def __enter__(self) -> Fiji:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def imagej_version(self) -> str:
+        """ImageJ's version, e.g. ``1.54p``."""
+        return str(_java("ij.IJ").getVersion())
+
+    def to_imageplus(self, image: Image | NDArray[Any], axes: str | None = None, *, title: str = "image") -> Any:
+        """Make an ImageJ image; see `convert.to_imageplus`."""
+        return convert.to_imageplus(image, axes, title=title)
+
+    def from_imageplus(self, imageplus: Any) -> Image:
+        """Make an `Image` out of an ImageJ image; see `convert.from_imageplus`."""
+        return convert.from_imageplus(imageplus)
+
+    def run_command(self, name: str, image: Any = None, **options: Any) -> dict[str, Any]:
+        """Run a menu command on an image.
+
+        Parameters
+        ----------
+        name
+            Its menu label, e.g. ``"Quietframe Denoise"`` or ``"Gaussian Blur..."``.
+        image
+            `Image`, array or ``ij.ImagePlus``; the command sees it as the active one. ImageJ's own commands change
+            an ``ij.ImagePlus`` in place; of an `Image` or an array they get a copy.
+        options
+            The command's options. ``flag=True`` gives a keyword without value to ImageJ's own commands.
+
+        Returns
+        -------
+        dict
+            The command's outputs by name, images as `Image`; ImageJ's own commands have one, ``result``.
+
+        Raises
+        ------
+        FijiError
+            When the command does not exist or says that it cannot do it, with its message.
+        """
+        imageplus = self._imageplus(image)
+        if self._gateway is None and name in self.commands:
+            return self._run_script(name, imageplus, options)
+        if not _java("ij.Menus").getCommands().containsKey(name):
+            raise jvm.FijiError(f"this ImageJ has no command {name!r}; names are those of its menus, with their dots")
+        ij = _java("ij.IJ")
+        window_manager = _java("ij.WindowManager")
+        window_manager.setTempCurrentImage(imageplus)
+        ij.run(imageplus, name, _option_text(options, bare_flags=not name.startswith(PREFIX)))
+        result = window_manager.getCurrentImage() or imageplus
+        return {"result": None if result is None else self.from_imageplus(result)}
+
+    def _imageplus(self, image: Any) -> Any:
+        from jpype import JObject
+
+        return image if image is None or isinstance(image, JObject) else self.to_imageplus(image)
+
+    def _run_script(self, name: str, imageplus: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        inputs = dict(options) if imageplus is None else {"image": imageplus, **options}
+        return self._outputs(lambda scripts: scripts.runCommand(name, _java_map(inputs), None))
+
+    def _outputs(self, call: Any) -> dict[str, Any]:
+        from jpype import JException
+
+        command = _java("org.quietframe.Command")
+        command.setLastProblem(None)
+        try:
+            outputs = call(_java("org.quietframe.Scripts"))
+        except JException as error:
+            raise jvm.FijiError(str(error.getMessage() or error)) from None
+        if command.getLastProblem() is not None:
+            raise jvm.FijiError(str(command.getLastProblem()))
+        return {str(key): self._python_value(outputs.get(key)) for key in outputs.keySet()}
+
+    def _python_value(self, value: Any) -> Any:
+        from jpype import JClass
+        from scyjava import to_python
+
+        return self.from_imageplus(value) if isinstance(value, JClass("ij.ImagePlus")) else to_python(value)
+
+    def run_macro(self, macro: str | os.PathLike[str], argument: str = "") -> str:
+        """Run an ImageJ macro: a file (``.ijm`` or ``.txt``, or any path object) or the text itself.
+
+        Parameters
+        ----------
+        macro
+            A path or the macro's text.
+        argument
+            What the macro's ``getArgument()`` returns.
+
+        Returns
+        -------
+        str
+            What the macro returns, ``""`` when it returns nothing.
+
+        Raises
+        ------
+        FijiError
+            When the macro stops before its end, with the reason where a command of ours gave one.
+        """
+        text = _macro_text(macro)
+        if self._gateway is None:
+            _java("org.quietframe.Command").setLastProblem(None)
+        returned = _java("ij.IJ").runMacro(text, argument)
+        if returned is not None and str(returned) == "[aborted]":
+            problem = None if self._gateway is not None else _java("org.quietframe.Command").getLastProblem()
+            raise jvm.FijiError(f"the macro stopped before its end: {problem or 'see what ImageJ printed above'}")
+        return "" if returned is None else str(returned)
+
+    def run_script(self, path: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
+        """Run a script file: Groovy or Jython with ``#@`` parameters, or a macro (``.ijm``).
+
+        Parameters
+        ----------
+        path
+            The file.
+        options
+            Its parameters by name. A macro gets them as ``key=value`` words in ``getArgument()``.
+
+        Returns
+        -------
+        dict
+            Its outputs by name; a macro's return value as ``result``.
+
+        Raises
+        ------
+        InputError
+            When the file is missing or of no known language.
+        FijiError
+            When it fails, with its message.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such script; give a .groovy, .py or .ijm file")
+        if path.suffix == ".ijm":
+            return {"result": self.run_macro(path, _option_text(options, bare_flags=False))}
+        if path.suffix not in {".groovy", ".py"}:
+            raise InputError(
+                f"{path}: {path.suffix or 'no suffix'} is no script language here; allowed: .groovy, .py, .ijm"
+            )
+        if self._gateway is not None:
+            language = {".groovy": "Groovy", ".py": "Jython"}[path.suffix]
+            done = self._gateway.py.run_script(language, path.read_text(encoding="utf-8"), options)
+            return {str(key): self._python_value(done.getOutput(key)) for key in done.getOutputs().keySet()}
+        return self._outputs(lambda scripts: scripts.runFile(str(path), _java_map(options)))
+
+    def close(self) -> None:
+        """Close all images and models; the Java machine itself ends, without waiting for anything, with the process."""
+        _java("ij.WindowManager").setTempCurrentImage(None)
+        if self._gateway is not None:
+            self._gateway.dispose()
+
+
+def _java(name: str) -> Any:
+    from jpype import JClass
+
+    return JClass(name)
+
+
+def _start_fiji(folder: Path, headless: bool) -> Any:
+    if not (folder / "jars").is_dir():
+        raise jvm.FijiError(
+            f"{folder} is no Fiji: it has no folder 'jars'; give the folder that holds it (Fiji.app or Fiji)"
+        )
+    try:
+        import imagej
+        import scyjava
+    except ImportError as error:
+        raise MissingExtraError("the bridge to Fiji", error.name or "imagej", "fiji") from None
+    os.environ["JAVA_HOME"] = str(jvm.find_java().home)
+    scyjava.config.set_java_constraints(fetch="auto")
+    try:
+        return imagej.init(str(folder), mode="headless" if headless else "interactive")
+    except Exception as error:
+        raise jvm.FijiError(
+            f"the Fiji in {folder} could not be started through pyimagej ({type(error).__name__}: {error}); pyimagej needs "
+            "imglib2-imglyb from the SciJava Maven repository, or its jar in Fiji's jars folder"
+        ) from error
+
+
+def _macro_text(macro: str | os.PathLike[str]) -> str:
+    is_name = isinstance(macro, str) and "\n" not in macro and macro.endswith((".ijm", ".txt"))
+    if isinstance(macro, str) and not is_name:
+        return macro
+    path = Path(macro)
+    if not path.is_file():
+        raise InputError(f"{path}: no such macro")
+    return path.read_text(encoding="utf-8")
+
+
+def _java_map(values: Mapping[str, Any]) -> Any:
+    result = _java("java.util.HashMap")()
+    for key, value in values.items():
+        result.put(key, os.fspath(value) if isinstance(value, os.PathLike) else value)
+    return result
+
+
+def _option_text(options: Mapping[str, Any], *, bare_flags: bool) -> str:
+    """Write options as a macro has them: ``sigma=2 path=[a b.tif]``; True as a bare keyword for ImageJ's dialogs."""
+    words = []
+    for key, value in options.items():
+        if isinstance(value, bool) and bare_flags:
+            words += [key] if value else []
+            continue
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        words.append(f"{key}=[{text}]" if " " in text or not text else f"{key}={text}")
+    return " ".join(words)
