@@ -260,7 +260,8 @@ def _sum_of_variances(
                 f"the variance of the {name} has shape {np.shape(given)}, the picture {noisy.shape}; they must be equal"
             )
     if variance_noisy is not None and variance_repeat is not None:
-        return np.nan_to_num(np.asarray(variance_noisy, dtype=np.float64) + np.asarray(variance_repeat))
+        given_sum: NDArray[np.float64] = np.asarray(variance_noisy, dtype=np.float64) + np.asarray(variance_repeat)
+        return np.where(np.isfinite(given_sum), given_sum, 0.0)
     both = pair_variance_map(noisy, repeat, use=finite)
     # Outliers raise the variance they are judged by: three rounds without those found before.
     for _ in range(3):

@@ -13,6 +13,7 @@ Weigert et al., Nature Methods 15, 1090 (2018): scores after the affine match th
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -137,6 +138,29 @@ def ssim(truth: NDArray[Any], image: NDArray[Any], data_range: float) -> float:
             use_sample_covariance=False,
             data_range=data_range,
         )
+    )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All scores of one plane: PSNR and PSNR after the affine match [dB], NRMSE and SSIM [1]."""
+
+    psnr: float
+    psnr_affine: float
+    nrmse: float
+    ssim: float
+
+
+def score_plane(truth: NDArray[Any], image: NDArray[Any], data_range: float) -> Scores:
+    """Return all scores of one plane (Y, X).
+
+    Parameters and errors as `ssim` and `nrmse`.
+    """
+    return Scores(
+        psnr=psnr(truth, image, data_range),
+        psnr_affine=psnr_affine(truth, image, data_range),
+        nrmse=nrmse(truth, image),
+        ssim=ssim(truth, image, data_range),
     )
 
 
