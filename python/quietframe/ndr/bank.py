@@ -1,7 +1,7 @@
 """Weights for every flux there is, prepared once: a bank of weight vectors over the logarithm of the flux.
 
-The weights change slowly with the flux: from one entry to the next it grows by a factor of at most 1.5, and weights made
-for a flux 1.25 times wrong cost less than 0.1 % of the signal-to-noise ratio.
+The weights change slowly with the flux: from one entry to the next it grows by a factor of at most 1.5, and weights
+made for a flux 1.25 times wrong cost less than 0.1 % of the signal-to-noise ratio.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Fit the rate of every pixel from all reads of an exposure, with the variance of that rate.
 
-The steps, in this order: cut each ramp at its first saturated (or not finite) read; guess the flux; fit with the weights
-for that flux; test for jumps, cut the ramps that jump and fit their pieces. The default, ``optimal``, is generalised
+The steps, in this order: cut each ramp at its first saturated (or not finite) read; guess the flux; fit with the
+weights for that flux; test for jumps, cut the ramps that jump and fit their pieces. The default, ``optimal``, is generalised
 least squares: never worse than last minus first, and up to sqrt(N/6) better where read noise rules.
 """
 
@@ -41,8 +41,8 @@ CHUNK_BYTES = 2**20
 """Ramps worked on at a time [bytes], so that they stay in a core's cache."""
 
 MANY_JUMPS, MANY_JUMPS_PART = 500, 0.02
-"""More jumping ramps in a block than this (count, part of the pixels) are no cosmic rays but light that changes: they are
-flagged, and their rate stays the one of the whole ramp."""
+"""More jumping ramps in a block than this (count, part of the pixels) are no cosmic rays but light that changes: they
+are flagged, and their rate stays the one of the whole ramp."""
 
 Plane = NDArray[np.float32]
 
@@ -246,9 +246,11 @@ class _Block:
 
 
 def _empty(height: int, width: int) -> RampFit:
-    planes = [np.full((height, width), np.nan, np.float32) for _ in range(4)]
-    whole = np.zeros((height, width), np.int32)
-    return RampFit(*planes, whole, np.zeros((height, width), np.uint8), np.zeros((height, width), np.float32))
+    def plane() -> Plane:
+        return np.full((height, width), np.nan, np.float32)
+
+    used, flags = np.zeros((height, width), np.int32), np.zeros((height, width), np.uint8)
+    return RampFit(plane(), plane(), plane(), plane(), used, flags, plane())
 
 
 def _rows_of(fit: RampFit, start: int, stop: int) -> RampFit:
@@ -403,9 +405,17 @@ def _fit_block(job: _Job, block: _Block, out: RampFit, pool: ThreadPoolExecutor)
         if jumping.size <= max(MANY_JUMPS, MANY_JUMPS_PART * guess.size):
             _fit_jumping_ramps(job, raw, jumping, (guess, block.around.ravel(), used), done)
     flags[~np.isfinite(done.rate)] |= UNUSABLE
-    planes = {"rate": done.rate, "variance_poisson": done.shot, "variance_read": done.read, "chi2": done.chi2}
-    for name, values in {**planes, "weight_flux": done.flux, "n_used": used, "flags": flags}.items():
-        getattr(out, name)[...] = values.reshape(out.rate.shape)
+    shape = out.rate.shape
+    for plane, values in (
+        (out.rate, done.rate),
+        (out.variance_poisson, done.shot),
+        (out.variance_read, done.read),
+        (out.chi2, done.chi2),
+        (out.weight_flux, done.flux),
+    ):
+        plane[...] = values.reshape(shape)
+    out.n_used[...] = used.reshape(shape)
+    out.flags[...] = flags.reshape(shape)
 
 
 def _fit_cut_ramps(job: _Job, raw: NDArray[Any], known: tuple[Plane, NDArray[np.int32]], done: _Ramps) -> None:
@@ -423,7 +433,7 @@ def _fit_cut_ramps(job: _Job, raw: NDArray[Any], known: tuple[Plane, NDArray[np.
 def _fit_jumping_ramps(
     job: _Job, raw: NDArray[Any], jumping: NDArray[np.intp], known: tuple[Plane, Plane, NDArray[np.int32]], done: _Ramps
 ) -> None:
-    """Cut the ramps that jump and combine their pieces; the flux guess comes from their neighbours, without the jump."""
+    """Cut the ramps that jump and combine their pieces; the flux guess is their neighbours', without the jump."""
     guess, around, used = known
     for pixel in jumping:
         ramp = _electrons(job, raw[: used[pixel], pixel : pixel + 1])[:, 0].astype(np.float64)

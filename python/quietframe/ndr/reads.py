@@ -7,6 +7,7 @@ block (`rows`: fits, which need the whole ramp of a pixel at once).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -54,7 +55,7 @@ class Reads:
     def plane(self, index: int) -> NDArray[Any]:
         """Return read `index` (from 0), shape (Y, X), in its stored type."""
         if isinstance(self._source, np.ndarray):
-            return self._source[self._first_plane + index]
+            return np.asarray(self._source[self._first_plane + index])
         return self._source.plane(self._first_plane + index)
 
     def planes(self, first: int = 0, last: int | None = None) -> Iterator[NDArray[Any]]:
@@ -79,7 +80,7 @@ class Reads:
         rows = max(8, BLOCK_BYTES // max(row_bytes, 1))
         count = max(1, -(-height // rows))
         edges = [height * i // count for i in range(count + 1)]
-        return [(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+        return [(a, b) for a, b in pairwise(edges) if b > a]
 
 
 def as_reads(reads: Reads | NDArray[Any]) -> Reads:

@@ -153,4 +153,4 @@ def _difference(early: NDArray[Any], late: NDArray[Any], scale: float) -> NDArra
         result = (np.subtract(late, early, dtype=exact) * exact(scale)).astype(np.float32)
     if early.dtype.kind == "f":
         result[~np.isfinite(result)] = np.nan
-    return result
+    return np.asarray(result)
