@@ -148,9 +148,9 @@ def _region(stored: Any, name: str, source: str) -> Roi:
         )
     if kind in {"rect", "oval"}:
         return _box(stored, name, kind, source)
-    if subtype == "ellipse":
+    if kind == "freehand" and subtype == "ellipse":
         return _ellipse(name, (stored.x1, stored.y1, stored.x2, stored.y2), _float_parameter(stored))
-    if subtype == "rotated_rect":
+    if kind == "freehand" and subtype == "rotated_rect":
         return _rotated(name, (stored.x1, stored.y1, stored.x2, stored.y2), _float_parameter(stored))
     if kind in {"polygon", "freehand", "traced", "point"}:
         return _outline(stored, name, kind, source)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .. import axes as letters
 from ..errors import InputError
-from ..tiff_metadata import format_info, parse_info
+from ..images.tiff_metadata import format_info, parse_info
 
 if TYPE_CHECKING:
     from ..images import Image

@@ -1,4 +1,4 @@
-"""Write images plane by plane: ImageJ hyperstacks, OME-TIFF, PNG, NPY. `images.write_planes` is the way in.
+"""Write images plane by plane: ImageJ hyperstacks, OME-TIFF, PNG, NPY. The suffix chooses.
 
 Converting to a narrower type is explicit: values are rounded and clipped to its range, never wrapped; NaN is refused.
 """
@@ -6,22 +6,21 @@ Converting to a narrower type is explicit: values are rounded and clipped to its
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InputError, OptionError
-from .outputs import atomic_output
+from ..errors import InputError, OptionError
+from ..outputs import atomic_output
+from .image import Image, ImageMeta
 from .tiff_metadata import Description, imagej_tags, ome_tags
-
-if TYPE_CHECKING:
-    from .images import ImageMeta
 
 _TYPES = ("float32", "float64", "uint8", "uint16", "uint32", "int8", "int16", "int32")
 _IMAGEJ_TYPES = ("float32", "uint8", "uint16", "int16")
@@ -33,7 +32,7 @@ _CLASSIC_LIMIT = 2**32 - 2**25
 """Bytes of pixels up to which offsets of 32 bits reach everything, directories included."""
 
 
-def ordered(array: NDArray[Any], meta: ImageMeta, path: Path) -> tuple[NDArray[Any], ImageMeta]:
+def _ordered(array: NDArray[Any], meta: ImageMeta, path: Path) -> tuple[NDArray[Any], ImageMeta]:
     """Bring axes, and labels with them, into the order of the format that `path` names."""
     if path.suffix.lower() == ".npy":
         return array, meta
@@ -99,8 +98,59 @@ def convert(plane: NDArray[Any], dtype: str) -> NDArray[Any]:
     return clipped
 
 
-def write(path: Path, planes: Iterable[NDArray[Any]], meta: ImageMeta, dtype: str, overwrite: bool) -> Path:
-    """Write by the suffix of `path`; see `images.write_planes`."""
+def write_image(path: str | os.PathLike[str], image: Image, *, dtype: str = "float32", overwrite: bool = False) -> Path:
+    """Write a whole image; the suffix chooses the format, see `write_planes`.
+
+    The axes are brought into the format's order (TZCYX for ImageJ), labels with them.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+    """
+    array, meta = _ordered(image.array, image.meta, Path(path))
+    return write_planes(path, array.reshape(-1, *array.shape[-2:]), meta, dtype=dtype, overwrite=overwrite)
+
+
+def write_planes(
+    path: str | os.PathLike[str],
+    planes: Iterable[NDArray[Any]],
+    meta: ImageMeta,
+    *,
+    dtype: str = "float32",
+    overwrite: bool = False,
+) -> Path:
+    """Write an image plane by plane; peak memory is a few planes.
+
+    Parameters
+    ----------
+    path
+        ``.tif``/``.tiff`` ImageJ hyperstack (also beyond 4 GB, where ImageJ reads it by its first directory);
+        ``.ome.tif``/``.ome.tiff`` OME-TIFF; ``.png`` one uint8 or uint16 plane or RGB; ``.npy`` pixels only.
+    planes
+        YX arrays in the order of ``meta.axes``; as many as ``meta.shape`` says.
+    meta
+        Shape, axes, calibration, Info and labels. For TIFF the axes before YX must be in the order TZC(S).
+    dtype
+        Type of the file: float32, or an integer type when that is wanted: values are rounded and clipped to its range.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+
+    Raises
+    ------
+    InputError
+        When NaN or values beyond float32 cannot be stored as `dtype`.
+    OptionError
+        When the format cannot hold these axes or this type.
+    OutputError
+        When the file exists, or cannot be written.
+    """
+    path = Path(path)
     if dtype not in _TYPES:
         raise OptionError(f"dtype {dtype!r} cannot be written; allowed: {', '.join(_TYPES)}")
     name = path.name.lower()

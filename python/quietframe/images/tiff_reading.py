@@ -24,8 +24,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from .axes import ORDER, SPATIAL, default_axes
-from .errors import InputError, QuietframeError
+from ..axes import ORDER, SPATIAL, default_axes
+from ..errors import InputError, QuietframeError
 from .tiff_metadata import (
     Description,
     check_ome_sizes,
@@ -101,8 +101,10 @@ def guarded(path: Path) -> Iterator[list[str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield collector.messages
-    except QuietframeError:
-        raise
+    except QuietframeError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path}: {error}") from None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise InputError(f"{path}: {error.strerror}") from error

@@ -1,24 +1,10 @@
-"""Images in and out: TIFF (ImageJ, OME and others), PNG, NPY; whole or plane by plane.
-
-An image is an array, its axes (a string over ``STCZYX`` that always ends in YX) and what its file says of it:
-micrometres per pixel, seconds per frame, ImageJ's Info and slice labels. They are kept from reading to writing, so that
-a file written here opens in ImageJ with the same axes, and the other way round. Axes of length 1 other than Y and X are
-not kept by files.
-
->>> import numpy as np, tempfile, pathlib
->>> path = pathlib.Path(tempfile.mkdtemp()) / "reads.tif"
->>> image = Image(np.zeros((5, 32, 32)), "TYX", {"Y": 0.1, "X": 0.1}, 0.05, {"ndr.exposure": "E0001"})
->>> read_image(write_image(path, image)).axes
-'TYX'
-"""
+"""Open and read image files, whole or plane by plane; the format is recognised by content, not by name."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import axes as letters
-from .errors import InputError
+from .. import axes as letters
+from ..errors import InputError
+from .image import Image, ImageMeta, ending_in_yx
 from .tiff_metadata import Description
 from .tiff_reading import OpenImage, guarded, open_tiff
 
@@ -40,92 +27,6 @@ _UNREAD = {
     ".dm4": "Gatan DM4", ".jpg": "JPEG", ".jpeg": "JPEG", ".npz": "NPZ", ".mat": "MATLAB", ".avi": "AVI",
 }  # fmt: skip
 _LARGEST_PNG_EXPANSION = 1100  # deflate reaches 1032
-
-
-@dataclass(frozen=True)
-class ImageMeta:
-    """Everything of an image but its pixels.
-
-    Parameters
-    ----------
-    shape, axes
-        Shape and letters over ``STCZYX``, ending in YX.
-    pixel_size_um
-        Micrometres per pixel, keys out of "ZYX" (X and Y together); empty when unknown.
-    frame_interval_s
-        Seconds from frame to frame; None when unknown.
-    info
-        Keys and texts of ImageJ's Info; lines that are no ``key = value`` under ``notes``.
-    labels
-        One slice label per plane in stored order (RGB samples share one), or none.
-    """
-
-    shape: tuple[int, ...]
-    axes: str
-    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
-    frame_interval_s: float | None = None
-    info: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
-        object.__setattr__(self, "axes", _ending_in_yx(self.axes, self.shape))
-        _check_calibration(self.pixel_size_um, self.frame_interval_s)
-
-    @property
-    def n_planes(self) -> int:
-        """Number of YX planes."""
-        return letters.planes_of(self.shape, self.axes)
-
-
-@dataclass(frozen=True)
-class Image:
-    """An array and what its file says of it.
-
-    Parameters
-    ----------
-    array
-        Pixels.
-    axes
-        One letter of ``STCZYX`` per axis of the array, ending in YX.
-    pixel_size_um, frame_interval_s, info, labels
-        As in `ImageMeta`.
-    remarks
-        Sentences for the user about what was taken for granted when the file was read; not written to files.
-    """
-
-    array: NDArray[Any]
-    axes: str
-    pixel_size_um: Mapping[str, float] = field(default_factory=dict)
-    frame_interval_s: float | None = None
-    info: Mapping[str, str] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", _ending_in_yx(self.axes, self.array.shape))
-        _check_calibration(self.pixel_size_um, self.frame_interval_s)
-
-    @property
-    def meta(self) -> ImageMeta:
-        """Everything but the pixels, e.g. for `write_planes`."""
-        return ImageMeta(self.array.shape, self.axes, self.pixel_size_um, self.frame_interval_s, self.info, self.labels)
-
-
-def _ending_in_yx(axes: str, shape: tuple[int, ...]) -> str:
-    axes = letters.normalize(axes, shape)
-    if not axes.endswith("YX"):
-        raise InputError(f"axes {axes!r} must end in YX, as `quietframe info` shows them; shape {tuple(shape)}")
-    return axes
-
-
-def _check_calibration(pixel_size_um: Mapping[str, float], frame_interval_s: float | None) -> None:
-    sizes = dict(pixel_size_um)
-    wrong = [size for size in sizes.values() if not (math.isfinite(size) and size > 0)]
-    if wrong or not set(sizes) <= set(letters.SPATIAL) or (sizes and not {"X", "Y"} <= set(sizes)):
-        raise InputError(f"pixel sizes are micrometres above 0 for X and Y, and Z if there is one; got {sizes}")
-    if frame_interval_s is not None and not (math.isfinite(frame_interval_s) and frame_interval_s > 0):
-        raise InputError(f"the frame interval is seconds above 0, or None when unknown; got {frame_interval_s}")
 
 
 class ImageReader:
@@ -150,7 +51,7 @@ class ImageReader:
         described, remarks = opened.description, opened.description.remarks
         if axes is not None:
             try:
-                axes = _ending_in_yx(axes, opened.shape)
+                axes = ending_in_yx(axes, opened.shape)
             except InputError as error:
                 raise InputError(f"{path}: {error}; its own axes are {opened.axes}") from None
             remarks = tuple(remark for remark in remarks if "--axes" not in remark)
@@ -377,62 +278,3 @@ def require_gray(meta: Image | ImageMeta | ImageReader, source: object = "the im
             f"{source} is a colour picture (axes {meta.axes}, shape {tuple(shape)}); a gray one is needed: "
             f"convert it, or add --axes {channels} to take its samples as channels"
         )
-
-
-def write_image(path: str | os.PathLike[str], image: Image, *, dtype: str = "float32", overwrite: bool = False) -> Path:
-    """Write a whole image; the suffix chooses the format, see `write_planes`.
-
-    The axes are brought into the format's order (TZCYX for ImageJ), labels with them.
-
-    Returns
-    -------
-    Path
-        The file that was written.
-    """
-    from .image_writing import ordered
-
-    array, meta = ordered(image.array, image.meta, Path(path))
-    return write_planes(path, array.reshape(-1, *array.shape[-2:]), meta, dtype=dtype, overwrite=overwrite)
-
-
-def write_planes(
-    path: str | os.PathLike[str],
-    planes: Iterable[NDArray[Any]],
-    meta: ImageMeta,
-    *,
-    dtype: str = "float32",
-    overwrite: bool = False,
-) -> Path:
-    """Write an image plane by plane; peak memory is a few planes.
-
-    Parameters
-    ----------
-    path
-        ``.tif``/``.tiff`` ImageJ hyperstack (also beyond 4 GB, where ImageJ reads it by its first directory);
-        ``.ome.tif``/``.ome.tiff`` OME-TIFF; ``.png`` one uint8 or uint16 plane or RGB; ``.npy`` pixels only.
-    planes
-        YX arrays in the order of ``meta.axes``; as many as ``meta.shape`` says.
-    meta
-        Shape, axes, calibration, Info and labels. For TIFF the axes before YX must be in the order TZC(S).
-    dtype
-        Type of the file: float32, or an integer type when that is wanted: values are rounded and clipped to its range.
-    overwrite
-        Whether an existing file may be replaced.
-
-    Returns
-    -------
-    Path
-        The file that was written.
-
-    Raises
-    ------
-    InputError
-        When NaN or values beyond float32 cannot be stored as `dtype`.
-    OptionError
-        When the format cannot hold these axes or this type.
-    OutputError
-        When the file exists, or cannot be written.
-    """
-    from .image_writing import write
-
-    return write(Path(path), planes, meta, dtype, overwrite)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-from .errors import InputError
+from ..errors import InputError
 
 NOTES = "notes"
 """Key of the Info lines that are no ``key = value``."""
