@@ -185,7 +185,7 @@ def denoise_file(
         require_gray(reader, source)
         side = _side(reader.shape, tile, runner)
         warnings = mismatch(runner, [reader.plane(index) for index in _sampled(reader.n_planes)])
-        meta, order = _file_order(reader)
+        meta, order = _file_order(reader, out)
         meta = replace(meta, info={**meta.info, **_info(runner, side, command, warnings)})
         planes = _each(reader.plane, order, runner, tile, progress)
         write_planes(out, planes, meta, overwrite=overwrite)
@@ -280,9 +280,11 @@ def _sampled(count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, count - 1, min(count, _SAMPLED_PLANES))})
 
 
-def _file_order(reader: ImageReader) -> tuple[ImageMeta, list[int]]:
-    """Return the meta with leading axes in the order of files, and the planes' stored numbers in that order."""
+def _file_order(reader: ImageReader, out: Path) -> tuple[ImageMeta, list[int]]:
+    """Return the meta with leading axes in the order of the file to come, and the planes' numbers in that order."""
     meta = reader.meta
+    if out.suffix.lower() == ".npy":
+        return meta, list(range(reader.n_planes))
     leading = meta.axes[:-2]
     order = sorted(range(len(leading)), key=lambda position: _FILE_ORDER.find(leading[position]))
     numbers = np.arange(reader.n_planes).reshape(meta.shape[:-2]).transpose(order).reshape(-1).tolist()

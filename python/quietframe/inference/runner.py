@@ -219,21 +219,16 @@ def _start(runtime: Any, package: Package, wanted: str, options: Any) -> tuple[A
 
 def _why_not_cuda(runtime: Any) -> str:
     """Return the reason, or an empty string when CUDA may work."""
-    several = installed_runtimes()
-    if _CUDA not in runtime.get_available_providers():
-        if len(several) > 1:
-            return (
-                f"{' and '.join(several)} are both installed and hide each other: "
-                f"pip uninstall -y {' '.join(several)} and then pip install 'quietframe[gpu]'"
-            )
-        return (
-            "the installed onnxruntime has no CUDA: pip uninstall -y onnxruntime and then pip install 'quietframe[gpu]'"
-        )
     driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         ctypes.CDLL(driver)
     except OSError:
-        return f"this machine has no NVIDIA driver ({driver} is not there)"
+        return f"this machine has no NVIDIA driver ({driver})"
+    several = installed_runtimes()
+    if _CUDA not in runtime.get_available_providers():
+        names = " and ".join(several) or "onnxruntime"
+        what = "hide each other" if len(several) > 1 else "has no CUDA"
+        return f"{names} {what}: pip uninstall -y {' '.join(several)} and then pip install 'quietframe[gpu]'"
     if hasattr(runtime, "preload_dlls"):
         runtime.preload_dlls()
     return ""
