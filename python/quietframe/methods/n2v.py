@@ -68,7 +68,7 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
 def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
     """Mean squared error at the hidden pixels, in normalised units (Krull et al., eq. 10)."""
     hidden, mask = hide(batch.source, settings.masked_percent, batch.generator)
-    squares = (net(hidden).float() - batch.source) ** 2
+    squares: Tensor = (net(hidden).float() - batch.source) ** 2
     return (squares * mask).sum() / mask.sum().clamp(min=1)
 
 

@@ -77,7 +77,7 @@ def _computes_in_bfloat16(kind: str) -> bool:
     """Tell whether bfloat16 is faster here: instructions for it, not an emulation."""
     if kind == "cuda":
         return torch.cuda.get_device_capability() >= (8, 0)
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

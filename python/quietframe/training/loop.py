@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from . import device
 from .checkpoint import load_checkpoint, save_checkpoint, snapshot
 from .history import write_curves, write_history
 from .patches import Batch, DataStatistics, Pictures, Sampler, Statistics
+from .run_folder import remove_partial, start_run
 from .schedule import Schedule
 
 CLIP = 1.0
@@ -63,11 +64,11 @@ class Job:
     pictures
         Training data.
     run
-        Existing folder for checkpoint, history and curves.
+        Folder for settings, checkpoint, history and curves; made where it does not exist.
     unit
         Unit of the denoised picture.
     provenance
-        Plain values kept with the weights.
+        Plain values kept with the weights and in ``settings.json``: ``quietframe`` (version), ``files``.
     """
 
     name: str
@@ -132,7 +133,7 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
         net = job.method.build(job.settings, stats)
     net = net.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate)
-    state = _resumed(job, net, optimizer) if resume else State()
+    state = _begin(job, net, optimizer, resume=resume)
     before, started = state.seconds, time.monotonic()
 
     def save() -> None:
@@ -262,13 +263,23 @@ def _save(
     write_history(job.run, state.history)
 
 
-def _resumed(job: Job, net: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """Load net and optimiser from the checkpoint and return its state; a fresh state where there is none."""
-    if not (job.run / "checkpoint.pt").is_file():
+def _begin(job: Job, net: nn.Module, optimizer: torch.optim.Optimizer, *, resume: bool) -> State:
+    """Make or clean the run folder; load net and optimiser from its checkpoint where the run resumes from one."""
+    if resume and (job.run / "settings.json").is_file():
+        remove_partial(job.run)
+        if (job.run / "checkpoint.pt").is_file():
+            saved = load_checkpoint(job.run)
+            net.load_state_dict(saved["net"])
+            optimizer.load_state_dict(saved["optimizer"])
+            return load_state(saved)
         return State()
-    saved = load_checkpoint(job.run)
-    net.load_state_dict(saved["net"])
-    optimizer.load_state_dict(saved["optimizer"])
+    options = {"settings": asdict(job.settings), "schedule": asdict(job.schedule)}
+    start_run(job.run, {"method": job.name, **options, **job.provenance})
+    return State()
+
+
+def load_state(saved: Mapping[str, Any]) -> State:
+    """Take the state out of a checkpoint."""
     return State(**{name: saved[name] for name in vars(State())})
 
 
