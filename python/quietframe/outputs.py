@@ -31,11 +31,15 @@ def check_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         When `path` exists and `overwrite` is false, is a folder, or its folder is missing or not writable.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        is_folder, exists, has_folder = path.is_dir(), path.exists(), path.parent.is_dir()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another place or name") from None
+    if is_folder:
         raise OutputError(f"{path} is a folder; give the name of a file to write")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise OutputError(f"{path} exists; choose another name or add --overwrite")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise OutputError(
             f"the folder {path.parent} does not exist; make it first, or choose another place for {path.name}"
         )
@@ -73,7 +77,7 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         partial.unlink(missing_ok=True)
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise OutputError(f"the disk is full: {path} was not written; free some space and run again") from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENAMETOOLONG}:
             raise OutputError(f"{path} was not written: {error.strerror}") from error
         raise
     except BaseException:

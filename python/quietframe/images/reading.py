@@ -180,7 +180,11 @@ def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
 
 def _opener(path: Path) -> Callable[[Path], OpenImage]:
     """Find the format by the first bytes, or say why there is none."""
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    if is_folder:
         if path.suffix.lower() == ".zarr" or (path / ".zattrs").exists() or (path / "zarr.json").exists():
             raise InputError(f"{path} is OME-Zarr, which is not read yet; export it as OME-TIFF")
         raise InputError(f"{path} is a folder; give one image file{_nearby(path, '')}")
