@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def _convolutions(inputs: int, middle: int, outputs: int, batch_norm: bool) -> nn.Sequential:
-    """Two 3x3 convolutions, each followed by batch norm (if asked) and ReLU."""
-    layers: list[nn.Module] = []
-    for before, after in ((inputs, middle), (middle, outputs)):
-        # a bias before batch norm would be subtracted again
-        layers.append(nn.Conv2d(before, after, kernel_size=3, padding=1, bias=not batch_norm))
-        if batch_norm:
-            layers.append(nn.BatchNorm2d(after))
-        layers.append(nn.ReLU())
-    return nn.Sequential(*layers)
+def _convolutions(inputs: int, middle: int, outputs: int) -> nn.Sequential:
+    """Two 3x3 convolutions, each followed by ReLU.
+
+    Without batch norm: with it, the running statistics that a short run leaves shift the brightness of the result.
+    """
+    return nn.Sequential(
+        nn.Conv2d(inputs, middle, kernel_size=3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(middle, outputs, kernel_size=3, padding=1),
+        nn.ReLU(),
+    )
 
 
 class UNet(nn.Module):
@@ -41,8 +42,6 @@ class UNet(nn.Module):
         Number of poolings; height and width must be multiples of 2**depth.
     filters
         Filters of the first level, doubled on each level below.
-    batch_norm
-        Whether a batch norm follows each convolution.
     residual
         Whether the input (its first `out_channels` channels) is added to the output.
     """
@@ -53,7 +52,6 @@ class UNet(nn.Module):
         out_channels: int = 1,
         depth: int = 2,
         filters: int = 32,
-        batch_norm: bool = True,
         residual: bool = False,
     ) -> None:
         super().__init__()
@@ -63,11 +61,11 @@ class UNet(nn.Module):
         self.residual = residual
         widths = [filters * 2**level for level in range(depth + 1)]
         before = [in_channels, *widths[:-2]]
-        self.down = nn.ModuleList(_convolutions(a, b, b, batch_norm) for a, b in zip(before, widths[:-1], strict=True))
-        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2], batch_norm)
+        self.down = nn.ModuleList(_convolutions(a, b, b) for a, b in zip(before, widths[:-1], strict=True))
+        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2])
         # a level gives what the level above takes, so that upsampled and skipped channels are equal in number
         self.up = nn.ModuleList(
-            _convolutions(2 * widths[level], widths[level], widths[max(level - 1, 0)], batch_norm)
+            _convolutions(2 * widths[level], widths[level], widths[max(level - 1, 0)])
             for level in range(depth - 1, -1, -1)
         )
         self.last = nn.Conv2d(widths[0], out_channels, kernel_size=1)
