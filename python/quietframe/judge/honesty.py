@@ -53,6 +53,8 @@ class Judgement:
         Mean noise variance of the repeat that was subtracted.
     variance_given
         Whether that came with the repeat; otherwise equal noise was assumed.
+    scatter
+        mean((A - B)^2), which is var_A + var_B.
     level_shift
         mean(repeat - noisy): light that changed between the two. It adds its square to both errors.
     level_shift_error
@@ -71,6 +73,7 @@ class Judgement:
     noisy: RepeatError
     variance_repeat: float
     variance_given: bool
+    scatter: float
     level_shift: float
     level_shift_error: float
     z_map: NDArray[np.float32]
@@ -85,6 +88,11 @@ class Judgement:
         if min(self.result.mse - self.result.standard_error, self.noisy.mse - self.noisy.standard_error) <= 0:
             return None
         return 10 * math.log10(self.noisy.mse / self.result.mse)
+
+    @property
+    def variance_credible(self) -> bool:
+        """Whether the repeat's variance is at most the whole scatter between picture and repeat, var_A + var_B."""
+        return self.variance_repeat <= 1.05 * self.scatter
 
     @property
     def level_changed(self) -> bool:
@@ -133,6 +141,7 @@ def judge_plane(
         noisy=mse_from_repeat(noisy, repeat, variance, use=use),
         variance_repeat=float(variance[use].mean()),
         variance_given=given,
+        scatter=float((difference[use] ** 2).mean()),
         level_shift=-float(difference[use].mean()),
         level_shift_error=math.sqrt(float(both[use].mean()) / int(np.count_nonzero(use))),
         z_map=z_map,

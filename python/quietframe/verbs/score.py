@@ -13,6 +13,7 @@ from ..progress import Progress, silent
 
 def score(
     result: Path,
+    /,
     *,
     truth: Path,
     data_range: float | None = None,
