@@ -6,8 +6,8 @@ With the adjacent differences d_i of one ramp in ADU, gain g [e-/ADU], flux f an
 - ``V2 = <(d_i - d_{i+2})^2> / 2 = (f + 2 s^2) / g^2``, so ``s^2 / g^2 = V1 - V2``
 - for guarded windows of k sub-frames ``Vk = (k f + 2 s^2) / g^2``, so ``1/g = sum (Vk - V2) / ((k - 1) sum mean d)``
 
-The pixel's own signal cancels in every one of these differences, so structure, offset and kTC noise do no harm. Rounding
-to whole ADU adds 1/12 ADU^2 to the read noise, which is taken off.
+The pixel's own signal cancels in every one of these differences, so structure, offset and kTC noise do no harm.
+Rounding to whole ADU adds 1/12 ADU^2 to the read noise, which is taken off.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def calibrate(
     Raises
     ------
     InputError
-        When all reads are equal, fewer than 4 reads are given (noise cannot be told from signal), or no pixel is usable.
+        When all reads are equal, there are fewer than 4 (noise cannot be told from signal), or no pixel is usable.
     """
     stack = as_reads(reads)
     first, last = check_range(len(stack), first, last)
@@ -109,7 +109,7 @@ def calibrate(
             f"only {np.count_nonzero(usable)} of {usable.size} pixels have a whole, finite, unsaturated ramp: too few "
             "to measure the read noise; give --read-noise-e and --gain-e-per-adu, or --last to use fewer reads"
         )
-    return _photon_transfer(sample, usable, level, gain_e_per_adu, rounded=stack.dtype.kind in "ui")
+    return _photon_transfer(sample, usable, level, gain_e_per_adu, stack.dtype.kind in "ui")
 
 
 def _sample(stack: Reads, first: int, last: int) -> NDArray[np.float32]:
@@ -156,7 +156,7 @@ def find_saturation(sample: NDArray[np.float32]) -> float | None:
 
 def _usable(sample: NDArray[np.float32], level: float | None) -> NDArray[np.bool_]:
     """Find pixels without a missing read, a read near saturation, or a jump."""
-    usable: NDArray[np.bool_] = np.isfinite(sample).all(axis=0)
+    usable = np.asarray(np.isfinite(sample).all(axis=0))
     top = sample.max(axis=0)
     usable &= top < (np.iinfo(np.uint16).max if level is None else level - 0.15 * (level - np.median(sample[0])))
     if np.count_nonzero(usable) < GROUPS:
@@ -176,15 +176,34 @@ def _scale_by_signal(bend: NDArray[np.float32], signal: NDArray[np.float32]) -> 
     return scale
 
 
+@dataclass(frozen=True)
+class _Variances:
+    """What the equations need, one number per usable pixel (ADU, ADU^2), and what part of the image it lies in."""
+
+    v1: Floats
+    v2: Floats
+    vk: Floats
+    mean: Floats
+    around: Floats
+    group: NDArray[np.intp]
+    window: int
+    blocks: int
+
+
 def _photon_transfer(
-    sample: NDArray[np.float32],
-    usable: NDArray[np.bool_],
-    level: float | None,
-    known_gain: float | None,
-    *,
-    rounded: bool,
+    sample: NDArray[np.float32], usable: NDArray[np.bool_], level: float | None, known_gain: float | None, rounded: bool
 ) -> Calibration:
-    """Solve V1, V2 and Vk for read noise and gain; errors from the scatter between parts of the image."""
+    """Solve V1, V2 and Vk for gain and read noise."""
+    seen = _variances(sample, usable)
+    gain, gain_error, reason = _gain(seen, len(sample))
+    noise, error = _squared_noise(seen, known_gain or gain, 0.0 if known_gain else gain_error or 0.0)
+    read_noise = float(np.sqrt(max(noise - (1.0 / 12.0 if rounded else 0.0), 0.0)))
+    read_error = error / (2 * read_noise) if read_noise else float(np.sqrt(error))
+    return Calibration(gain, gain_error, read_noise, read_error, level, seen.window, reason)
+
+
+def _variances(sample: NDArray[np.float32], usable: NDArray[np.bool_]) -> _Variances:
+    """Return V1, V2 and Vk per pixel."""
     n_reads = len(sample)
     window = min(LONGEST_WINDOW, n_reads // 2 - 1)
     blocks = np.stack([sample[start + window] - sample[start] for start in range(0, n_reads - window, window + 1)])
@@ -194,43 +213,52 @@ def _photon_transfer(
     usable = usable.copy()
     usable[usable] = np.abs(blocks[:, usable]).max(axis=0) < 4.5 * scale
     rises = np.diff(sample, axis=0)
-    v1 = _half_square(rises[:-1] - rises[1:], usable)
-    v2 = _half_square(rises[:-2] - rises[2:], usable)
-    vk = _half_square(blocks, usable)
     slope = (sample[-1] - sample[0]) / (n_reads - 1)
-    mean = slope[usable].astype(np.float64)
     # Bright pixels tell the gain, dark ones the read noise. The weight is the mean of the neighbourhood: a pixel's own
     # noise would appear on both sides.
     around = np.clip(ndimage.uniform_filter(slope, 9, mode="reflect")[usable].astype(np.float64), 0.0, None)
-    group = (np.arange(mean.size) * GROUPS) // mean.size
-    gain = gain_error = None
-    reason = f"{n_reads} reads are too few to measure it, 6 are needed"
-    if window >= 2:
-        inverse, error = _ratio(around * (vk - v2), around * (window - 1) * mean, group)
-        # The parts of the image scatter too little where a few bright spots decide: at least the error of a variance.
-        part = 2.0 / len(blocks)
-        spread = float(np.sqrt(np.sum((around * vk) ** 2) * part / (1.0 + part)))
-        error = max(error, spread / max(float(np.sum(around * (window - 1) * mean)), 1e-30))
-        reason = f"too little light to measure it: 1/g = {inverse:.2g} +- {error:.2g} ADU/e-"
-        if inverse > 0.0 and error <= WORST_ERROR * inverse:
-            gain, gain_error, reason = 1.0 / inverse, error / inverse**2, ""
-    noise, noise_error = _ratio(v1 - v2, np.ones(mean.size), group)
-    trusted = known_gain or gain
-    if trusted:  # with the gain the shot noise is known, and V1 alone tells the read noise, best in dark pixels
-        dark = 1.0 / (1.0 + around / (trusted * max(noise, 0.01))) ** 2
-        second, error = _ratio(dark * (v1 - mean / trusted) / 3.0, dark, group)
-        of_gain = (
-            0.0 if known_gain else float((dark * mean).sum() / dark.sum()) * (gain_error or 0.0) / trusted**2 / 3.0
-        )
-        if np.hypot(error, of_gain) < noise_error:
-            noise, noise_error = second, float(np.hypot(error, of_gain))
-    read_noise = float(np.sqrt(max(noise - (1.0 / 12.0 if rounded else 0.0), 0.0)))
-    read_error = noise_error / (2 * read_noise) if read_noise else float(np.sqrt(noise_error))
-    return Calibration(gain, gain_error, read_noise, read_error, level, window, reason)
+    count = int(np.count_nonzero(usable))
+    return _Variances(
+        v1=_half_square(rises[:-1] - rises[1:], usable),
+        v2=_half_square(rises[:-2] - rises[2:], usable),
+        vk=_half_square(blocks, usable),
+        mean=slope[usable].astype(np.float64),
+        around=around,
+        group=(np.arange(count) * GROUPS) // max(count, 1),
+        window=window,
+        blocks=len(blocks),
+    )
+
+
+def _gain(seen: _Variances, n_reads: int) -> tuple[float | None, float | None, str]:
+    """Return gain and error, or None, None and why."""
+    if seen.window < 2:
+        return None, None, f"{n_reads} reads are too few to measure it, 6 are needed"
+    light = seen.around * (seen.window - 1) * seen.mean
+    inverse, error = _ratio(seen.around * (seen.vk - seen.v2), light, seen.group)
+    # The parts of the image scatter too little where a few bright spots decide: at least the error of a variance.
+    part = 2.0 / seen.blocks
+    spread = float(np.sqrt(np.sum((seen.around * seen.vk) ** 2) * part / (1.0 + part)))
+    error = max(error, spread / max(float(light.sum()), 1e-30))
+    if not inverse > 0.0 or error > WORST_ERROR * inverse:
+        return None, None, f"too little light to measure it: 1/g = {inverse:.2g} +- {error:.2g} ADU/e-"
+    return 1.0 / inverse, error / inverse**2, ""
+
+
+def _squared_noise(seen: _Variances, gain: float | None, gain_error: float) -> tuple[float, float]:
+    """Return the squared read noise [ADU^2] and its error, the surer of two ways."""
+    noise, error = _ratio(seen.v1 - seen.v2, np.ones(seen.mean.size), seen.group)
+    if gain is None:
+        return noise, error
+    # With the gain the shot noise is known, and V1 alone tells the read noise, best in dark pixels.
+    dark = 1.0 / (1.0 + seen.around / (gain * max(noise, 0.01))) ** 2
+    second, scatter = _ratio(dark * (seen.v1 - seen.mean / gain) / 3.0, dark, seen.group)
+    of_gain = float((dark * seen.mean).sum() / dark.sum()) * gain_error / gain**2 / 3.0
+    return (second, float(np.hypot(scatter, of_gain))) if np.hypot(scatter, of_gain) < error else (noise, error)
 
 
 def _half_square(changes: NDArray[np.float32], usable: NDArray[np.bool_]) -> Floats:
-    """Return half the mean square of changes (n, rows, X) per usable pixel; what all pixels share (drift) is taken off."""
+    """Return half the mean square of changes (n, rows, X) per usable pixel; drift, which all share, is taken off."""
     selected = changes[:, usable]
     selected -= np.median(selected, axis=1, keepdims=True)
     return np.asarray(np.einsum("ip,ip->p", selected, selected, dtype=np.float64) / (2.0 * len(selected)))
@@ -245,9 +273,31 @@ def _ratio(top: Floats, bottom: Floats, group: NDArray[np.intp]) -> tuple[float,
     return float(value), float(np.sqrt((len(tops) - 1) * np.var(without)))
 
 
+@dataclass(frozen=True)
+class KnownCamera:
+    """A camera whose gain and read noise are known, one way or the other.
+
+    Parameters
+    ----------
+    camera
+        With gain and read noise.
+    gain_known
+        Whether the gain was given or measured; if not it is taken as 1, and results are honest in ADU only.
+    saturation_adu
+        Level where ramps were seen to stop rising, where the full well is unknown; None: none seen, or not needed.
+    notes
+        A sentence for each value that was not given.
+    """
+
+    camera: Camera
+    gain_known: bool
+    saturation_adu: float | None
+    notes: tuple[str, ...]
+
+
 def complete_camera(
     reads: Reads | NDArray[Any], camera: Camera, *, first: int = 0, last: int | None = None
-) -> tuple[Camera, tuple[str, ...], float | None]:
+) -> KnownCamera:
     """Fill in the gain and the read noise a camera lacks, from the ramp, and say what was done.
 
     Parameters
@@ -257,43 +307,38 @@ def complete_camera(
     camera
         What is known.
     first, last
-        Reads used, from 0, `last` excluded.
+        Reads used, ``reads[first:last]``, from 0.
 
-    Returns
-    -------
-    camera : Camera
-        With gain and read noise.
-    notes : tuple of str
-        A sentence for each value that was not given.
-    saturation_adu : float or None
-        Level where ramps were seen to stop rising, where the full well is unknown.
+    Raises
+    ------
+    InputError
+        When something is missing and the ramp cannot tell it, see `calibrate`.
     """
     stack = as_reads(reads)
-    known_noise = camera.read_noise_e is not None and camera.gain_e_per_adu is not None
-    if known_noise and camera.full_well_e is not None:
-        return camera, (), None
-    notes: list[str] = []
-    if known_noise:
-        sample = _sample(stack, *check_range(len(stack), first, last))
-        return camera, (), find_saturation(sample)
-    measured = calibrate(stack, first=first, last=last, gain_e_per_adu=camera.gain_e_per_adu)
-    if camera.gain_e_per_adu is None:
-        if measured.gain_e_per_adu is not None:
-            camera = replace(camera, gain_e_per_adu=measured.gain_e_per_adu)
-            notes.append(
-                f"gain measured from the ramp: {measured.gain_e_per_adu:.4g} +- {measured.gain_error:.2g} e-/ADU"
-            )
+    gain, noise = camera.gain_e_per_adu, camera.read_noise_e
+    if gain is not None and noise is not None:
+        seen = None
+        if camera.full_well_e is None:
+            seen = find_saturation(_sample(stack, *check_range(len(stack), first, last)))
+        return KnownCamera(camera, True, seen, _saturation_note(seen))
+    measured = calibrate(stack, first=first, last=last, gain_e_per_adu=gain)
+    known, notes = True, []
+    if gain is None:
+        gain, known = measured.gain_e_per_adu or 1.0, measured.gain_e_per_adu is not None
+        if known:
+            notes.append(f"gain measured from the ramp: {gain:.4g} +- {measured.gain_error:.2g} e-/ADU")
         else:
-            camera = replace(camera, gain_e_per_adu=1.0)
-            measured = calibrate(stack, first=first, last=last, gain_e_per_adu=1.0)
             notes.append(f"gain unknown, taken as 1 e-/ADU ({measured.reason}); --gain-e-per-adu sets it")
-    gain = camera.gain_e_per_adu or 1.0
-    if camera.read_noise_e is None:
+            measured = calibrate(stack, first=first, last=last, gain_e_per_adu=gain)
+    if noise is None:
         noise = measured.read_noise_adu * gain
-        camera = replace(camera, read_noise_e=noise)
-        error = measured.read_noise_error * gain
-        notes.append(f"read noise measured from the ramp: {noise:.4g} +- {error:.2g} e- rms per read")
-    level = measured.saturation_adu if camera.full_well_e is None else None
-    if level is not None:
-        notes.append(f"ramps stop rising at about {level:.0f} ADU: taken as the saturation level")
-    return camera, tuple(notes), level
+        notes.append(
+            f"read noise measured from the ramp: {noise:.4g} +- {measured.read_noise_error * gain:.2g} e- rms per read"
+        )
+    seen = measured.saturation_adu if camera.full_well_e is None else None
+    complete = replace(camera, gain_e_per_adu=gain, read_noise_e=noise)
+    return KnownCamera(complete, known, seen, (*notes, *_saturation_note(seen)))
+
+
+def _saturation_note(level: float | None) -> tuple[str, ...]:
+    return () if level is None else (f"ramps stop rising at about {level:.0f} ADU: taken as the saturation level",)

@@ -1,8 +1,8 @@
 """Fit the rate of every pixel from all reads of an exposure, with the variance of that rate.
 
 The steps, in this order: cut each ramp at its first saturated (or not finite) read; guess the flux; fit with the
-weights for that flux; test for jumps, cut the ramps that jump and fit their pieces. The default, ``optimal``, is generalised
-least squares: never worse than last minus first, and up to sqrt(N/6) better where read noise rules.
+weights for that flux; test for jumps, cut the ramps that jump and fit their pieces. The default, ``optimal``, is
+generalised least squares: never worse than last minus first, and up to sqrt(N/6) better where read noise rules.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ PASP 136, 045005 (2024).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from . import weights as rules
 from .bank import Solver
 
 Segment = tuple[int, int]
+
+NOISIEST = 2.5
+"""A pixel's residuals count as its own noise up to this times the camera's; beyond it something else is wrong."""
 
 
 def residual_test(
@@ -63,7 +67,17 @@ def residual_test(
     chi2 = np.einsum("ip,ip->p", residual, solved) / solver.read_noise_e**2
     solved *= np.take(np.ascontiguousarray(solver.per_sigma.T), entry, axis=1)
     significance = np.maximum(solved.max(axis=0), -solved.min(axis=0))
-    return chi2.astype(np.float32), significance.astype(np.float32)
+    return chi2.astype(np.float32), (significance / own_noise(chi2, significance, len(ramps))).astype(np.float32)
+
+
+def own_noise(chi2: NDArray[Any], significance: NDArray[Any], n_reads: int) -> NDArray[Any]:
+    """Return how much noisier than the camera's mean a pixel is, 1 to `NOISIEST`, judged by its other differences.
+
+    Read noise differs from pixel to pixel; without this the noisy ones would seem to jump. A jump itself adds the square
+    of its significance to chi2, which is taken off.
+    """
+    rest = (chi2 - significance * significance) / max(n_reads - 3, 1)
+    return np.asarray(np.sqrt(np.clip(rest, 1.0, NOISIEST**2)))
 
 
 @dataclass(frozen=True)
@@ -116,7 +130,8 @@ def _strongest_jump(ramp: NDArray[np.float64], noise: RampNoise, jump_sigma: flo
     solver = Solver.make(len(ramp), noise.read_noise_e, flux, jump_sigma)
     weights = rules.optimal(len(ramp), float(flux[0]), solver.read_noise_e)
     difference = np.diff(ramp)
-    solved = difference - weights @ difference
+    residual = difference - weights @ difference
+    solved = residual.copy()
     factor = solver.factor[0].astype(np.float64)
     solved[0] *= factor[0]
     for step in range(1, len(solved)):
@@ -124,6 +139,8 @@ def _strongest_jump(ramp: NDArray[np.float64], noise: RampNoise, jump_sigma: flo
     for step in range(len(solved) - 2, -1, -1):
         solved[step] += factor[step] * solved[step + 1]
     significance = np.abs(solved * solver.per_sigma[0])
+    chi2 = residual @ solved / solver.read_noise_e**2
+    significance /= own_noise(chi2, significance.max(), len(ramp))
     place = int(np.argmax(significance))
     return place if significance[place] > jump_sigma else None
 

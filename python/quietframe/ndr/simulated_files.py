@@ -1,0 +1,108 @@
+"""Write a simulated exposure and its truth, read by read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..images import Image, ImageMeta, ImageReader, write_image, write_planes
+from ..outputs import check_output
+from ..progress import Progress, silent
+from .results import made_by
+from .simulate import Simulation, Truth
+
+
+@dataclass(frozen=True)
+class SimulatedPaths:
+    """The three files of a simulated exposure."""
+
+    exposure: Path
+    truth: Path
+    parts: Path
+
+
+def check_outputs(out: Path, *, overwrite: bool) -> SimulatedPaths:
+    """Name the truth's files after the exposure's and check that all can be written."""
+    out = Path(out)
+    suffix = ".ome.tif" if out.name.lower().endswith(".ome.tif") else out.suffix
+    if suffix.lower() not in {".tif", ".tiff", ".ome.tif"}:
+        raise InputError(f"an exposure is written as TIFF; {out.name} does not end in .tif")
+    stem = out.name[: -len(suffix)]
+    paths = SimulatedPaths(out, out.with_name(f"{stem}_TRUTH.tif"), out.with_name(f"{stem}_TRUTH_PARTS.tif"))
+    for path in (paths.exposure, paths.truth, paths.parts):
+        check_output(path, overwrite=overwrite)
+    return paths
+
+
+def one_plane(reader: ImageReader) -> NDArray[Any]:
+    """Return the only plane of an image."""
+    if reader.n_planes != 1:
+        raise InputError(
+            f"{reader.path} has {reader.n_planes} planes (axes {reader.axes}); a scene is one plane: save one of them"
+        )
+    return reader.plane(0)
+
+
+def write_simulation(
+    paths: SimulatedPaths,
+    simulation: Simulation,
+    pixel_size_um: Mapping[str, float],
+    options: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Truth:
+    """Write the exposure, its true rate, and the parts of the truth; memory: a few planes.
+
+    Returns
+    -------
+    Truth
+    """
+    settings = simulation.settings
+    keys = {
+        **made_by("ndr simulate", {**asdict(settings), **options}),
+        **settings.camera.to_info(),
+        "ndr.exposure": "E0001",
+        "ndr.n_subframes": str(settings.reads),
+        "ndr.first_valid": "1",
+        "ndr.count_from": "1",
+        "ndr.simulated": "true",
+    }
+    milliseconds = 1e3 * settings.t_subframe_s
+    labels = tuple(f"read {i:04d} t={i * milliseconds:.3f} ms" for i in range(1, settings.reads + 1))
+    shape = (settings.reads, *simulation.scene.shape)
+    size = {letter: value for letter, value in pixel_size_um.items() if letter in "YX"}
+    meta = ImageMeta(shape, "TYX", size, settings.t_subframe_s, keys, labels)
+
+    def reads() -> Iterator[NDArray[np.uint16]]:
+        for done, plane in enumerate(simulation.reads(), 1):
+            yield plane
+            progress("simulating", done, settings.reads)
+
+    with ExitStack() as undo:
+        write_planes(paths.exposure, reads(), meta, dtype="uint16", overwrite=overwrite)
+        # An exposure without its truth would be taken for a real one.
+        undo.callback(lambda: paths.exposure.unlink(missing_ok=True))
+        truth = simulation.truth()
+        info = {key: value for key, value in keys.items() if key != "ndr.n_subframes"} | {"ndr.unit": "electrons"}
+        rate = {**info, "ndr.unit_text": "e-/px/sub-frame, dark current included"}
+        write_image(paths.truth, Image(truth.rate, "YX", size, None, rate, ("true rate",)), overwrite=overwrite)
+        parts = [truth.scene, truth.dark, truth.read_noise, truth.jump, truth.saturated]
+        names = (
+            "scene e-/sub-frame",
+            "dark e-/sub-frame",
+            "read noise e-",
+            "first read after a jump",
+            "first read saturated",
+        )
+        stack = np.stack([np.asarray(part, np.float32) for part in parts])
+        write_image(paths.parts, Image(stack, "CYX", size, None, info, names), overwrite=overwrite)
+        undo.pop_all()
+    return truth

@@ -1,0 +1,309 @@
+"""`quietframe ndr`: simulate an exposure, make difference images, fit its rate, measure SNR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..camera import Camera
+from ..ndr.simulated_camera import SimulatedCamera
+from ..progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """What is known of the camera; it wins over the keys in the file, and single values win over the camera file.
+
+    Parameters
+    ----------
+    camera
+        A camera file (JSON) with these names as keys.
+    gain_e_per_adu
+        Gain, electrons per digital number; by default measured from the ramp.
+    read_noise_e
+        Read noise of one read, electrons rms; by default measured from the ramp.
+    t_subframe_s
+        Time from one read to the next, seconds.
+    full_well_e
+        Full well, electrons.
+    black_adu
+        Digital number of an empty well.
+    dark_e_per_s
+        Dark current, electrons per pixel and second; noted in the outputs, not subtracted.
+    """
+
+    camera: Path | None = None
+    gain_e_per_adu: float | None = None
+    read_noise_e: float | None = None
+    t_subframe_s: float | None = None
+    full_well_e: float | None = None
+    black_adu: float | None = None
+    dark_e_per_s: float | None = None
+
+    def to_camera(self) -> Camera:
+        """Return the camera of these options."""
+        stored = Camera() if self.camera is None else Camera.from_json(self.camera)
+        return stored.updated(
+            Camera(
+                self.gain_e_per_adu,
+                self.read_noise_e,
+                self.t_subframe_s,
+                self.full_well_e,
+                self.black_adu,
+                self.dark_e_per_s,
+            )
+        )
+
+
+_NO_OPTIONS = CameraOptions()
+_USUAL_CAMERA = SimulatedCamera()
+
+
+def simulate(
+    out: Path,
+    *,
+    image: Path,
+    flux: float = 1.0,
+    background: float = 0.0,
+    seed: int = 0,
+    settings: Annotated[SimulatedCamera, Parameter(name="*")] = _USUAL_CAMERA,
+    overwrite: bool = False,
+    progress: Annotated[Progress, Parameter(parse=False)] = silent,
+) -> dict[str, Any]:
+    """Simulate an exposure of a non-destructive-readout camera that looks at a real image.
+
+    Beside OUT (``NAME.tif``) its exact truth is written: ``NAME_TRUTH.tif``, the mean rate in electrons per pixel and
+    sub-frame with dark current, and ``NAME_TRUTH_PARTS.tif`` with the scene, the dark current, the read noise, and the
+    first read after a cosmic ray and in saturation (0: none).
+
+    Parameters
+    ----------
+    out
+        Exposure to write, e.g. ``neuron_E0001_NDR.tif``.
+    image
+        The scene: one gray plane.
+    flux
+        Light of its bright structures (99.9 percentile), electrons per pixel and sub-frame.
+    background
+        Light everywhere, electrons per pixel and sub-frame; the image's 0.1 percentile becomes this.
+    seed
+        Seed of all randomness.
+    settings
+        The camera.
+    overwrite
+        Replace files that exist.
+    """
+    import numpy as np
+
+    from ..images import open_image, require_gray
+    from ..ndr.simulate import Simulation, scene_from_image
+    from ..ndr.simulated_files import check_outputs, one_plane, write_simulation
+
+    paths = check_outputs(out, overwrite=overwrite)
+    with open_image(image) as reader:
+        require_gray(reader, image)
+        scene, scaling = scene_from_image(one_plane(reader), flux, background_e=background)
+        pixel_size = dict(reader.pixel_size_um)
+    simulation = Simulation(scene, settings, np.random.default_rng(seed))
+    options = {"image": Path(image).name, "flux": flux, "background": background, "seed": seed}
+    truth = write_simulation(paths, simulation, pixel_size, options, overwrite=overwrite, progress=progress)
+    jumps, saturated = int(np.count_nonzero(truth.jump)), int(np.count_nonzero(truth.saturated))
+    return {
+        "exposure": str(paths.exposure),
+        "truth": str(paths.truth),
+        "truth_parts": str(paths.parts),
+        "reads": settings.reads,
+        "shape": [settings.reads, *scene.shape],
+        "scaling": scaling,
+        "camera": settings.camera.known(),
+        "pixels_with_jump": jumps,
+        "pixels_saturated": saturated,
+        "summary": [
+            f"{paths.exposure}: {settings.reads} reads of {scene.shape[0]} x {scene.shape[1]}; {scaling}",
+            f"{paths.truth}: median rate {float(np.median(truth.rate)):.4g} e-/px/sub-frame",
+            f"{paths.parts}: {jumps} pixels with a cosmic ray, {saturated} that saturate",
+        ],
+    }
+
+
+def subtract(
+    source: Path,
+    out: Path,
+    *,
+    difference: int,
+    first: int | None = None,
+    spacing: str = "guarded",
+    unit: str = "adu",
+    axes: str | None = None,
+    camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
+    overwrite: bool = False,
+    progress: Annotated[Progress, Parameter(parse=False)] = silent,
+) -> dict[str, Any]:
+    """Make difference images: read[i + K] - read[i], float32, signed, never clipped.
+
+    Parameters
+    ----------
+    source
+        Exposure: a stack whose T axis counts the reads.
+    out
+        Stack of difference images to write, e.g. ``neuron_E0001_D020.tif``.
+    difference
+        K, sub-frames in one difference image.
+    first
+        First read used, from 1; by default the file's ndr.first_valid, else 1.
+    spacing
+        guarded (windows K+1 apart: independent noise), abutting (K apart, one read shared), rolling (1 apart), single.
+    unit
+        adu, electrons, or rate (electrons per pixel and second).
+    axes
+        Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
+    camera
+        What is known of the camera.
+    overwrite
+        Replace OUT if it exists.
+    """
+    from ..images import write_planes
+    from ..ndr.exposure import open_exposure
+    from ..ndr.results import describe_differences, difference_scaling
+    from ..ndr.subtract import difference_windows, differences
+    from ..outputs import check_output
+
+    check_output(out, overwrite=overwrite)
+    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+        start = exposure.first_valid if first is None else first - 1
+        windows = difference_windows(len(exposure.reads), difference, start, spacing)
+        scaled = difference_scaling(exposure, unit, difference)
+        options = {"difference": difference, "first": start + 1, "spacing": spacing, "unit": unit}
+        meta = describe_differences(exposure, windows, options, scaled)
+        planes = differences(exposure.reads, windows, scale=scaled.factor, progress=progress)
+        write_planes(out, planes, meta, overwrite=overwrite)
+        notes = [*exposure.notes, *scaled.notes]
+    return {
+        "out": str(out),
+        "frames": len(windows),
+        "windows": [[a + 1, b + 1] for a, b in windows],
+        **options,
+        "unit_text": scaled.text,
+        "notes": notes,
+        "summary": [
+            f"{out}: {len(windows)} difference images of {difference} sub-frames, {spacing}, {scaled.text}",
+            f"reads used (from 1): {meta.info['ndr.reads_used']}",
+            *notes,
+        ],
+    }
+
+
+def fit(
+    source: Path,
+    out_rate: Path,
+    *,
+    variance: Path | None = None,
+    flags: Path | None = None,
+    method: str = "optimal",
+    first: int | None = None,
+    last: int | None = None,
+    jump_sigma: float = 5.0,
+    full_well_fraction: float = 0.85,
+    unit: str | None = None,
+    axes: str | None = None,
+    camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
+    overwrite: bool = False,
+    progress: Annotated[Progress, Parameter(parse=False)] = silent,
+) -> dict[str, Any]:
+    """Fit the rate of every pixel from all reads of an exposure.
+
+    Gain and read noise that are not given are measured from the ramp itself, and the output says so. Pixels that cannot
+    be fitted are NaN and flagged.
+
+    Parameters
+    ----------
+    source
+        Exposure: a stack whose T axis counts the reads.
+    out_rate
+        Rate to write, e.g. ``neuron_E0001_RATE.tif``.
+    variance
+        File for the variance of the rate: three planes, total, Poisson part, read-noise part.
+    flags
+        File for the flags (sum of 1 saturated, 2 jump, 4 not finite, 8 unusable, 16 falling).
+    method
+        optimal, last-first, fowler or lsq.
+    first, last
+        Reads used, from 1, both included; by default all from the file's ndr.first_valid.
+    jump_sigma
+        Steps in a ramp above this significance are cosmic rays and cut out; 0: ramps are not tested.
+    full_well_fraction
+        Part of the full well up to which reads are trusted.
+    unit
+        rate (e-/px/s), electrons (e-/px/sub-frame) or adu (ADU/px/sub-frame); by default the first that is known.
+    axes
+        Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
+    camera
+        What is known of the camera.
+    overwrite
+        Replace outputs that exist.
+    """
+    from ..ndr.exposure import open_exposure
+    from ..ndr.fit_exposure import FitRequest, fit_exposure, report, write_fit
+    from ..outputs import check_output
+
+    for path in (out_rate, variance, flags):
+        if path is not None:
+            check_output(path, overwrite=overwrite)
+    request = FitRequest(method, first, last, jump_sigma, full_well_fraction, unit)
+    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+        fitted = fit_exposure(exposure, request, progress=progress)
+        written = write_fit(exposure, fitted, (out_rate, variance, flags), overwrite=overwrite)
+        return report(exposure, fitted, written)
+
+
+def measure(
+    files: list[Path],
+    *,
+    bright: str | None = None,
+    dark: str | None = None,
+    csv: Path | None = None,
+    plot: Path | None = None,
+    overwrite: bool = False,
+    progress: Annotated[Progress, Parameter(parse=False)] = silent,
+) -> dict[str, Any]:
+    """Measure the report's SNR = mean(bright) / std(dark) and PSNR' = max / std(dark), frame by frame.
+
+    Both follow the report they come from, for comparison: PSNR' also grows when an image is merely blurred or clipped.
+    Regions that are not given are the brightest and darkest 17 x 17 square of the first file, and the output says so.
+    With two files, noisy and restored, the gain of the second over the first is given.
+
+    Parameters
+    ----------
+    files
+        Images or stacks of one size.
+    bright, dark
+        Region: an ImageJ .roi file, a RoiSet.zip with one ROI, or x,y,w,h.
+    csv
+        File for one line per frame.
+    plot
+        File for a plot against the frame (PNG or PDF).
+    overwrite
+        Replace outputs that exist.
+    """
+    from ..ndr import measure as room
+    from ..outputs import atomic_output
+
+    room.check_outputs(csv, plot, overwrite=overwrite)
+    rows: list[dict[str, Any]] = []
+    means: dict[str, dict[str, float]] = {}
+    regions = None
+    for done, path in enumerate(files, 1):
+        with room.open_gray(path) as reader:
+            regions = regions or room.choose_regions(reader, bright, dark)
+            mine = room.measure_frames(reader, regions)
+        rows += mine
+        means[str(path)] = room.means_of(mine)
+        progress("measuring", done, len(files))
+    for target, write in ((csv, room.write_csv), (plot, room.plot)):
+        if target is not None:
+            with atomic_output(target, overwrite=overwrite) as partial:
+                write(partial, rows)
+    return room.summarize(rows, means, regions)
