@@ -75,7 +75,8 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         os.replace(partial, path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        # NumPy raises without a number when the disk takes only a part of an array.
+        if error.errno in {errno.ENOSPC, errno.EDQUOT} or (error.errno is None and "requested and" in str(error)):
             raise OutputError(f"the disk is full: {path} was not written; free some space and run again") from error
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENAMETOOLONG}:
             raise OutputError(f"{path} was not written: {error.strerror}") from error
