@@ -162,15 +162,24 @@ class Fiji:
         Raises
         ------
         FijiError
-            When the macro stops before its end, with the reason where a command of ours gave one.
+            When the macro stops before its end: an error in it, a command that could not do its work, or ``exit()``.
         """
         text = _macro_text(macro)
-        if self._gateway is None:
-            _java("org.quietframe.Command").setLastProblem(None)
-        returned = _java("ij.IJ").runMacro(text, argument)
-        if returned is not None and str(returned) == "[aborted]":
-            problem = None if self._gateway is not None else _java("org.quietframe.Command").getLastProblem()
-            raise jvm.FijiError(f"the macro stopped before its end: {problem or 'see what ImageJ printed above'}")
+        from jpype import JException
+
+        interpreter = _java("ij.macro.Interpreter")()
+        returned, stopped = None, ""
+        try:
+            returned = interpreter.run(text, argument)
+        except JException:
+            stopped = "by its own exit(), see what it printed"
+        finally:
+            _java("ij.WindowManager").setTempCurrentImage(None)  # the next macro starts with no image
+        if interpreter.wasError():
+            stopped = str(interpreter.getErrorMessage())
+        if stopped:
+            interpreter.abortMacro()  # else its images would stay open, out of sight
+            raise jvm.FijiError(f"the macro stopped before its end: {stopped}")
         return "" if returned is None else str(returned)
 
     def run_script(self, path: str | os.PathLike[str], **options: Any) -> dict[str, Any]:

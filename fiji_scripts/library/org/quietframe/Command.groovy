@@ -4,7 +4,6 @@ import groovy.transform.CompileStatic
 import ij.IJ
 import ij.Macro
 
-import java.awt.GraphicsEnvironment
 import java.util.concurrent.Callable
 
 /** What every menu script goes through: one line for the user's errors, Esc, progress. */
@@ -19,17 +18,21 @@ class Command {
         lastProblem = null
         try {
             return work.call()
-        } catch (Problem problem) {
-            report(command, problem.message)
         } catch (OutOfMemoryError ignored) {
             report(command, 'Java has too little memory for this: raise it (Edit > Options > Memory & Threads), ' +
                 'or give a smaller tile')
-        } catch (NoClassDefFoundError missing) {
-            if (!missing.message?.contains('onnxruntime')) {
-                throw missing
+        } catch (Throwable error) {
+            Problem problem = problemIn(error) // Jython wraps what it did not raise itself
+            if (problem != null) {
+                report(command, problem.message)
+            } else if (error instanceof NoClassDefFoundError && error.message?.contains('onnxruntime')) {
+                report(command, "ONNX Runtime is not in this ImageJ's jars folder: run 'quietframe fiji install', or put " +
+                    'onnxruntime.jar there')
+            } else {
+                // A macro must not go on without the result, so a bug stops it like a wrong option does.
+                error.printStackTrace()
+                report(command, "internal error, ${error}")
             }
-            report(command, "ONNX Runtime is not in this ImageJ's jars folder: run 'quietframe fiji install', or put " +
-                'onnxruntime.jar there')
         } finally {
             IJ.showProgress(1.0d)
         }
@@ -39,12 +42,24 @@ class Command {
     /** Say in one line what a command could not do, and stop the macro that called it. */
     static void report(String command, String message) {
         lastProblem = message
-        if (GraphicsEnvironment.headless) {
-            System.err.println("${command}: ${message}") // ImageJ's own error dialog needs a display
-        } else {
-            IJ.error(command, message)
+        try {
+            IJ.error(command, "${command}: ${message}") // a dialog, or a line without a display; ends a running macro
+            Macro.abort()
+        } catch (RuntimeException canceled) {
+            // The macro ends when this command returns; thrown on, it would only print its stack here.
+            if (canceled.message != Macro.MACRO_CANCELED) {
+                throw canceled
+            }
         }
-        Macro.abort()
+    }
+
+    private static Problem problemIn(Throwable error) {
+        for (Throwable cause = error; cause != null; cause = cause.cause) {
+            if (cause instanceof Problem) {
+                return (Problem) cause
+            }
+        }
+        return null
     }
 
     /** Show progress and stop here when the user pressed Esc. */

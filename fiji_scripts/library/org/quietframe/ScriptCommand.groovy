@@ -1,7 +1,6 @@
 package org.quietframe
 
 import groovy.transform.CompileStatic
-import ij.IJ
 import ij.ImagePlus
 import ij.Macro
 import ij.plugin.PlugIn
@@ -15,11 +14,9 @@ class ScriptCommand implements PlugIn {
         Map<String, Object> outputs = Command.run(name) {
             Scripts.runCommand(name, Collections.<String, Object> emptyMap(), Macro.options)
         }
-        outputs?.each { String key, Object value ->
+        outputs?.values()?.each { Object value ->
             if (value instanceof ImagePlus) {
                 ((ImagePlus) value).show()
-            } else if (value != null && key != 'result') {
-                IJ.log("${key} = ${value}")
             }
         }
     }

@@ -113,7 +113,14 @@ class Scripts {
             module.setInput(item.name, fill(item, value))
             module.resolveInput(item.name)
         }
+        // Errors of a script go to this writer; SciJava would only log them and go on with empty outputs.
+        StringWriter errors = new StringWriter()
+        module.setErrorWriter(errors)
         module.run()
+        if (errors.toString().contains('\tat ')) {
+            throw new IllegalStateException("${script.identifier} failed: ${errors}")
+        }
+        System.err.print(errors)
         return new LinkedHashMap<String, Object>(module.outputs)
     }
 
