@@ -8,17 +8,15 @@ and resumed ends with the weights of an uninterrupted one, bit for bit (on the s
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import OptionError
@@ -26,6 +24,7 @@ from ..progress import Progress, silent
 from . import device
 from .checkpoint import load_checkpoint, save_checkpoint, snapshot
 from .history import write_curves, write_history
+from .interrupt import interruptible
 from .patches import Batch, DataStatistics, Pictures, Sampler, Statistics
 from .run_folder import remove_partial, start_run
 from .schedule import Schedule
@@ -96,6 +95,19 @@ class State:
     denoiser: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the functions below work on; only net, optimiser and state change."""
+
+    job: Job
+    place: device.Place
+    stats: DataStatistics
+    sampler: Sampler
+    net: nn.Module
+    optimizer: torch.optim.Optimizer
+    state: State
+
+
 def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> State:
     """Train until the last step, or until the loss is no longer a number.
 
@@ -122,96 +134,109 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
     KeyboardInterrupt
         After Ctrl-C, when the step is finished and the checkpoint is written.
     """
-    schedule = job.schedule
-    schedule.check(2**job.settings.depth)
+    parts = _begin(job, resume=resume)
+    state, schedule = parts.state, job.schedule
+    clock = time.monotonic()
+    with interruptible() as interrupted:
+        while state.step < schedule.steps and not state.stopped:
+            source, target = parts.sampler.batch(state.step)
+            loss = _step(parts, _batch(parts, source, target, state.step + 1))
+            if state.stopped:
+                break
+            state.step += 1
+            state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
+            if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+                _validate(parts)
+            progress(_message(state), state.step, schedule.steps)
+            state.seconds, clock = state.seconds + time.monotonic() - clock, time.monotonic()
+            if interrupted() or state.step % schedule.checkpoint_every == 0:
+                _save(parts)
+            if interrupted():
+                raise KeyboardInterrupt
+    if state.stopped and state.step == 0:
+        raise OptionError(f"training {state.stopped.partition(';')[0]}; give a smaller --learning-rate")
+    if not state.history:
+        _validate(parts)
+    _save(parts)
+    write_curves(job.run, state.history)
+    return state
+
+
+def _begin(job: Job, *, resume: bool) -> Parts:
+    """Check all options, make the net, and the run folder; load what was there where the run resumes."""
+    schedule, settings = job.schedule, job.settings
+    schedule.check(2**settings.depth)
     place = device.choose(schedule.device, schedule.precision)
     device.keep_freed_memory()
     stats = job.pictures.statistics()
     sampler = Sampler(job.pictures, schedule.patch_px, schedule.batch_size, schedule.validation_percent, schedule.seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
-        net = job.method.build(job.settings, stats)
+        net = job.method.build(settings, stats)
     net = net.to(place.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(net.parameters(), lr=schedule.learning_rate)
-    state = _begin(job, net, optimizer, resume=resume)
-    before, started = state.seconds, time.monotonic()
-
-    def save() -> None:
-        state.seconds = before + time.monotonic() - started
-        _save(job, net, optimizer, state, stats, place.note)
-
-    with _interruptible() as interrupted:
-        while state.step < schedule.steps and not state.stopped:
-            source, target = sampler.batch(state.step)
-            batch = _batch(source, target, stats, schedule.seed, state.step + 1, place)
-            loss, problem = _step(job, net, optimizer, batch, schedule.rate(state.step), place)
-            if problem:
-                state.stopped = f"stopped before step {state.step + 1}: {problem}; the last good weights were kept"
-                break
-            state.step += 1
-            state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
-            if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
-                _validate(job, net, sampler, stats, state, place)
-            progress(_message(state, loss), state.step, schedule.steps)
-            if interrupted() or state.step % schedule.checkpoint_every == 0:
-                save()
-            if interrupted():
-                raise KeyboardInterrupt
-    if state.stopped and not state.denoiser:
-        if state.step == 0:
-            raise OptionError(f"training {state.stopped.partition(';')[0]}; give a smaller --learning-rate")
-        _validate(job, net, sampler, stats, state, place)
-    save()
-    write_curves(job.run, state.history)
-    return state
+    state = State()
+    if not resume:
+        options = {"settings": asdict(settings), "schedule": asdict(schedule)}
+        start_run(job.run, {"method": job.name, **options, **job.provenance})
+    else:
+        remove_partial(job.run)
+        if (job.run / "checkpoint.pt").is_file():
+            saved = load_checkpoint(job.run)
+            net.load_state_dict(saved["net"])
+            optimizer.load_state_dict(saved["optimizer"])
+            state = load_state(saved)
+    return Parts(job, place, stats, sampler, net, optimizer, state)
 
 
-def _step(
-    job: Job, net: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch, rate: float, place: device.Place
-) -> tuple[float, str]:
-    """Train one step; return its loss, and what is wrong where the weights were left untouched."""
+def load_state(saved: Mapping[str, Any]) -> State:
+    """Take the state out of a checkpoint."""
+    return State(**{name: saved[name] for name in vars(State())})
+
+
+def _step(parts: Parts, batch: Batch) -> float:
+    """Train one step and return its loss; where that is no number, say so in the state and leave the weights alone."""
+    net, optimizer, state = parts.net, parts.optimizer, parts.state
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = parts.job.schedule.rate(state.step)
     net.train()
     optimizer.zero_grad(set_to_none=True)
-    with place.autocast():
-        loss = job.method.loss(net, batch, job.settings)
+    with parts.place.autocast():
+        loss = parts.job.method.loss(net, batch, parts.job.settings)
     value = float(loss.detach())
-    if not math.isfinite(value):
-        return value, f"the loss is {value}"
     loss.backward()  # type: ignore[no-untyped-call]
     norm = float(nn.utils.clip_grad_norm_(net.parameters(), CLIP))
-    if not math.isfinite(norm):
-        return value, f"the gradient is {norm}"
-    optimizer.step()
-    return value, ""
+    if math.isfinite(value) and math.isfinite(norm):
+        optimizer.step()
+    else:
+        what = f"the loss is {value}" if not math.isfinite(value) else f"the gradient is {norm}"
+        state.stopped = f"stopped before step {state.step + 1}: {what}; the last good weights were kept"
+    return value
 
 
 def _batch(
-    source: np.ndarray, target: np.ndarray | None, stats: DataStatistics, seed: int, stream: int, place: device.Place
+    parts: Parts, source: NDArray[np.float32], target: NDArray[np.float32] | None, stream: int, part: int = 0
 ) -> Batch:
     """Normalise patches and put them where the net is; stream 0 is the validation's, stream k + 1 that of step k."""
 
-    def normal(patches: np.ndarray, of: Statistics) -> Tensor:
+    def normal(patches: NDArray[np.float32], of: Statistics) -> Tensor:
         tensor = torch.from_numpy((patches - np.float32(of.center)) / np.float32(of.scale))
-        return tensor.to(place.device, memory_format=torch.channels_last)
+        return tensor.to(parts.place.device, memory_format=torch.channels_last)
 
-    mixed = int(np.random.SeedSequence([seed, 2, stream]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-    generator = torch.Generator().manual_seed(mixed)
-    answer = None if target is None else normal(target, stats.target)
-    return Batch(normal(source, stats.source), answer, generator, stats)
+    mixed = np.random.SeedSequence([parts.job.schedule.seed, 2, stream, part]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(mixed >> np.uint64(1)))  # torch takes 63 bits
+    answer = None if target is None else normal(target, parts.stats.target)
+    return Batch(normal(source, parts.stats.source), answer, generator, parts.stats)
 
 
-def _validate(
-    job: Job, net: nn.Module, sampler: Sampler, stats: DataStatistics, state: State, place: device.Place
-) -> None:
+def _validate(parts: Parts) -> None:
     """Measure the loss on the held-out patches, add a row to the history, keep the denoiser if it is the best."""
+    job, net, state = parts.job, parts.net, parts.state
     net.eval()
     total, count = 0.0, 0
-    with torch.inference_mode(), place.autocast():
-        for part, (source, target) in enumerate(sampler.validation()):
-            # the same masks every time, or the losses could not be compared
-            batch = _batch(source, target, stats, job.schedule.seed + part, 0, place)
+    with torch.inference_mode(), parts.place.autocast():
+        for part, (source, target) in enumerate(parts.sampler.validation()):
+            batch = _batch(parts, source, target, 0, part)  # the same masks every time, so that losses compare
             total += float(job.method.loss(net, batch, job.settings)) * len(source)
             count += len(source)
     row = {
@@ -224,80 +249,33 @@ def _validate(
     state.loss_sum, state.loss_count = 0.0, 0
     judged = row["validation"] if count else -state.step  # without held-out patches the latest weights are the best
     if judged < state.best_loss or not state.denoiser:
-        state.best_loss, state.best_step = judged, state.step
-        state.denoiser = snapshot(job.method.denoiser(net, job.settings, stats))
+        state.best_loss, state.best_step = judged if math.isfinite(judged) else math.inf, state.step
+        state.denoiser = snapshot(job.method.denoiser(net, job.settings, parts.stats))
 
 
-def _message(state: State, loss: float) -> str:
+def _message(state: State) -> str:
     """Losses in words: the mean since the last validation, and the validation's."""
-    mean = state.loss_sum / state.loss_count if state.loss_count else loss
-    validation = state.history[-1]["validation"] if state.history else math.nan
-    return f"training: loss {mean:.4f}" + (f", validation {validation:.4f}" if math.isfinite(validation) else "")
+    last = state.history[-1] if state.history else {"loss": math.nan, "validation": math.nan}
+    mean = state.loss_sum / state.loss_count if state.loss_count else last["loss"]
+    validation = f", validation {last['validation']:.4f}" if math.isfinite(last["validation"]) else ""
+    return f"training: loss {mean:.4f}{validation}"
 
 
-def _save(
-    job: Job, net: nn.Module, optimizer: torch.optim.Optimizer, state: State, stats: DataStatistics, note: str
-) -> None:
+def _save(parts: Parts) -> None:
     """Write checkpoint and history."""
+    job, state = parts.job, parts.state
     if not state.denoiser:  # before the first validation the present weights are all there is
-        state.denoiser = snapshot(job.method.denoiser(net, job.settings, stats))
+        state.denoiser = snapshot(job.method.denoiser(parts.net, job.settings, parts.stats))
     about = {
         "method": job.name,
         "settings": asdict(job.settings),
         "schedule": asdict(job.schedule),
-        "stats": stats.to_dict(),
+        "stats": parts.stats.to_dict(),
         "depth": job.settings.depth,
         "unit": job.unit,
-        "provenance": {"seed": job.schedule.seed, "device": note, **job.provenance},
+        "provenance": {"seed": job.schedule.seed, "device": parts.place.note, **job.provenance},
     }
-    save_checkpoint(
-        job.run,
-        {
-            **vars(state),
-            "net": net.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "about": about,
-            "sample": torch.from_numpy(job.pictures.sample()),
-        },
-    )
+    trained = {"net": parts.net.state_dict(), "optimizer": parts.optimizer.state_dict()}
+    sample = torch.from_numpy(job.pictures.sample())
+    save_checkpoint(job.run, {**vars(state), **trained, "about": about, "sample": sample})
     write_history(job.run, state.history)
-
-
-def _begin(job: Job, net: nn.Module, optimizer: torch.optim.Optimizer, *, resume: bool) -> State:
-    """Make or clean the run folder; load net and optimiser from its checkpoint where the run resumes from one."""
-    if resume and (job.run / "settings.json").is_file():
-        remove_partial(job.run)
-        if (job.run / "checkpoint.pt").is_file():
-            saved = load_checkpoint(job.run)
-            net.load_state_dict(saved["net"])
-            optimizer.load_state_dict(saved["optimizer"])
-            return load_state(saved)
-        return State()
-    options = {"settings": asdict(job.settings), "schedule": asdict(job.schedule)}
-    start_run(job.run, {"method": job.name, **options, **job.provenance})
-    return State()
-
-
-def load_state(saved: Mapping[str, Any]) -> State:
-    """Take the state out of a checkpoint."""
-    return State(**{name: saved[name] for name in vars(State())})
-
-
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C finish the step that runs, so that the checkpoint is whole; a second Ctrl-C interrupts at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    usual = signal.getsignal(signal.SIGINT)
-
-    def ask(*_: object) -> None:
-        asked.set()
-        signal.signal(signal.SIGINT, usual)
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, usual)
