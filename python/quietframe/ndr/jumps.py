@@ -73,8 +73,8 @@ def residual_test(
 def own_noise(chi2: NDArray[Any], significance: NDArray[Any], n_reads: int) -> NDArray[Any]:
     """Return how much noisier than the camera's mean a pixel is, 1 to `NOISIEST`, judged by its other differences.
 
-    Read noise differs from pixel to pixel; without this the noisy ones would seem to jump. A jump itself adds the square
-    of its significance to chi2, which is taken off.
+    Read noise differs from pixel to pixel; without this the noisy ones would seem to jump. A jump itself adds the
+    square of its significance to chi2, which is taken off.
     """
     rest = (chi2 - significance * significance) / max(n_reads - 3, 1)
     return np.asarray(np.sqrt(np.clip(rest, 1.0, NOISIEST**2)))

@@ -17,6 +17,7 @@ from ..outputs import check_output
 from ..progress import Progress, silent
 from .results import made_by
 from .simulate import Simulation, Truth
+from .simulated_camera import SimulatedCamera
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,8 @@ def write_simulation(
         "ndr.count_from": "1",
         "ndr.simulated": "true",
     }
-    milliseconds = 1e3 * settings.t_subframe_s
-    labels = tuple(f"read {i:04d} t={i * milliseconds:.3f} ms" for i in range(1, settings.reads + 1))
-    shape = (settings.reads, *simulation.scene.shape)
     size = {letter: value for letter, value in pixel_size_um.items() if letter in "YX"}
-    meta = ImageMeta(shape, "TYX", size, settings.t_subframe_s, keys, labels)
+    meta = _meta(simulation, size, keys)
 
     def reads() -> Iterator[NDArray[np.uint16]]:
         for done, plane in enumerate(simulation.reads(), 1):
@@ -91,18 +89,56 @@ def write_simulation(
         # An exposure without its truth would be taken for a real one.
         undo.callback(lambda: paths.exposure.unlink(missing_ok=True))
         truth = simulation.truth()
-        info = {key: value for key, value in keys.items() if key != "ndr.n_subframes"} | {"ndr.unit": "electrons"}
-        rate = {**info, "ndr.unit_text": "e-/px/sub-frame, dark current included"}
-        write_image(paths.truth, Image(truth.rate, "YX", size, None, rate, ("true rate",)), overwrite=overwrite)
-        parts = [truth.scene, truth.dark, truth.read_noise, truth.jump, truth.saturated]
-        names = (
-            "scene e-/sub-frame",
-            "dark e-/sub-frame",
-            "read noise e-",
-            "first read after a jump",
-            "first read saturated",
-        )
-        stack = np.stack([np.asarray(part, np.float32) for part in parts])
-        write_image(paths.parts, Image(stack, "CYX", size, None, info, names), overwrite=overwrite)
+        _write_truth(paths, truth, size, keys, overwrite=overwrite)
         undo.pop_all()
     return truth
+
+
+def _write_truth(
+    paths: SimulatedPaths, truth: Truth, pixel_size_um: Mapping[str, float], keys: Mapping[str, str], *, overwrite: bool
+) -> None:
+    """Write the true rate, and the parts it is made of."""
+    info = {key: value for key, value in keys.items() if key != "ndr.n_subframes"} | {"ndr.unit": "electrons"}
+    rate = {**info, "ndr.unit_text": "e-/px/sub-frame, dark current included"}
+    write_image(paths.truth, Image(truth.rate, "YX", pixel_size_um, None, rate, ("true rate",)), overwrite=overwrite)
+    parts = {
+        "scene e-/sub-frame": truth.scene,
+        "dark e-/sub-frame": truth.dark,
+        "read noise e-": truth.read_noise,
+        "first read after a jump": truth.jump,
+        "first read saturated": truth.saturated,
+    }
+    stack = np.stack([np.asarray(part, np.float32) for part in parts.values()])
+    write_image(paths.parts, Image(stack, "CYX", pixel_size_um, None, info, tuple(parts)), overwrite=overwrite)
+
+
+def _meta(simulation: Simulation, pixel_size_um: Mapping[str, float], keys: Mapping[str, str]) -> ImageMeta:
+    """Describe the exposure: TYX, one label per read with its time."""
+    settings = simulation.settings
+    milliseconds = 1e3 * settings.t_subframe_s
+    labels = tuple(f"read {i:04d} t={i * milliseconds:.3f} ms" for i in range(1, settings.reads + 1))
+    shape = (settings.reads, *simulation.scene.shape)
+    return ImageMeta(shape, "TYX", pixel_size_um, settings.t_subframe_s, keys, labels)
+
+
+def report(paths: SimulatedPaths, settings: SimulatedCamera, truth: Truth, scaling: str) -> dict[str, Any]:
+    """Return what ``ndr simulate`` answers."""
+    jumps, saturated = int(np.count_nonzero(truth.jump)), int(np.count_nonzero(truth.saturated))
+    height, width = truth.rate.shape
+    median = float(np.median(truth.rate))
+    return {
+        "exposure": str(paths.exposure),
+        "truth": str(paths.truth),
+        "truth_parts": str(paths.parts),
+        "shape": [settings.reads, height, width],
+        "scaling": scaling,
+        "camera": settings.camera.known(),
+        "median_true_rate": median,
+        "pixels_with_jump": jumps,
+        "pixels_saturated": saturated,
+        "summary": [
+            f"{paths.exposure}: {settings.reads} reads of {height} x {width}; {scaling}",
+            f"{paths.truth}: median rate {median:.4g} e-/px/sub-frame, dark current included",
+            f"{paths.parts}: {jumps} pixels with a cosmic ray, {saturated} that saturate",
+        ],
+    }

@@ -100,7 +100,7 @@ def simulate(
 
     from ..images import open_image, require_gray
     from ..ndr.simulate import Simulation, scene_from_image
-    from ..ndr.simulated_files import check_outputs, one_plane, write_simulation
+    from ..ndr.simulated_files import check_outputs, one_plane, report, write_simulation
 
     paths = check_outputs(out, overwrite=overwrite)
     with open_image(image) as reader:
@@ -110,23 +110,7 @@ def simulate(
     simulation = Simulation(scene, settings, np.random.default_rng(seed))
     options = {"image": Path(image).name, "flux": flux, "background": background, "seed": seed}
     truth = write_simulation(paths, simulation, pixel_size, options, overwrite=overwrite, progress=progress)
-    jumps, saturated = int(np.count_nonzero(truth.jump)), int(np.count_nonzero(truth.saturated))
-    return {
-        "exposure": str(paths.exposure),
-        "truth": str(paths.truth),
-        "truth_parts": str(paths.parts),
-        "reads": settings.reads,
-        "shape": [settings.reads, *scene.shape],
-        "scaling": scaling,
-        "camera": settings.camera.known(),
-        "pixels_with_jump": jumps,
-        "pixels_saturated": saturated,
-        "summary": [
-            f"{paths.exposure}: {settings.reads} reads of {scene.shape[0]} x {scene.shape[1]}; {scaling}",
-            f"{paths.truth}: median rate {float(np.median(truth.rate)):.4g} e-/px/sub-frame",
-            f"{paths.parts}: {jumps} pixels with a cosmic ray, {saturated} that saturate",
-        ],
-    }
+    return report(paths, settings, truth, scaling)
 
 
 def subtract(
