@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from ..camera import Camera
@@ -159,6 +160,7 @@ def describe_differences(
         **scaling.camera.to_info(),
         **made_by("ndr subtract", options),
         "ndr.unit": str(options["unit"]),
+        "ndr.unit_text": scaling.text,
         "ndr.difference": str(options["difference"]),
         "ndr.spacing": str(options["spacing"]),
         "ndr.first": str(options["first"]),
@@ -169,3 +171,28 @@ def describe_differences(
         interval = (windows[1][0] - windows[0][0]) * exposure.interval_s
     labels = [f"reads {a + 1}-{b + 1}" for a, b in windows]
     return meta_of(exposure, "TYX", labels, keys, frame_interval_s=interval)
+
+
+def report_differences(
+    out: Path, meta: ImageMeta, windows: Sequence[tuple[int, int]], notes: Sequence[str]
+) -> dict[str, Any]:
+    """Return what ``ndr subtract`` answers."""
+    info = meta.info
+    images = f"{len(windows)} difference image{'s' if len(windows) != 1 else ''}"
+    sub_frames = f"{info['ndr.difference']} sub-frame{'s' if info['ndr.difference'] != '1' else ''}"
+    return {
+        "out": str(out),
+        "frames": len(windows),
+        "windows": [[a + 1, b + 1] for a, b in windows],
+        "difference": int(info["ndr.difference"]),
+        "spacing": info["ndr.spacing"],
+        "first": int(info["ndr.first"]),
+        "unit": info["ndr.unit"],
+        "unit_text": info["ndr.unit_text"],
+        "notes": list(notes),
+        "summary": [
+            f"{out}: {images} of {sub_frames}, {info['ndr.spacing']}, in {info['ndr.unit_text']}",
+            f"reads used (from 1): {info['ndr.reads_used']}",
+            *notes,
+        ],
+    }

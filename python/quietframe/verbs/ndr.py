@@ -151,7 +151,7 @@ def subtract(
     """
     from ..images import write_planes
     from ..ndr.exposure import open_exposure
-    from ..ndr.results import describe_differences, difference_scaling
+    from ..ndr.results import describe_differences, difference_scaling, report_differences
     from ..ndr.subtract import difference_windows, differences
     from ..outputs import check_output
 
@@ -164,20 +164,7 @@ def subtract(
         meta = describe_differences(exposure, windows, options, scaled)
         planes = differences(exposure.reads, windows, scale=scaled.factor, progress=progress)
         write_planes(out, planes, meta, overwrite=overwrite)
-        notes = [*exposure.notes, *scaled.notes]
-    return {
-        "out": str(out),
-        "frames": len(windows),
-        "windows": [[a + 1, b + 1] for a, b in windows],
-        **options,
-        "unit_text": scaled.text,
-        "notes": notes,
-        "summary": [
-            f"{out}: {len(windows)} difference images of {difference} sub-frames, {spacing}, {scaled.text}",
-            f"reads used (from 1): {meta.info['ndr.reads_used']}",
-            *notes,
-        ],
-    }
+        return report_differences(out, meta, windows, (*exposure.notes, *scaled.notes))
 
 
 def fit(
