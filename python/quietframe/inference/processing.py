@@ -96,14 +96,12 @@ def _letter(name: str) -> str:
 
 
 def _value(options: Mapping[str, Any], key: str, default: float | None = None) -> Array:
-    """Return an option as a number, or as one number per entry of the axis it names (channel if none)."""
+    """Return an option as one number; a list holds one per channel, and pictures here have one channel."""
     given = options[key] if default is None else options.get(key, default)
     value = np.asarray(given, dtype=np.float32)
-    if value.ndim == 0 or value.size == 1:
-        return value.reshape(())
-    shape = [1] * len(AXES)
-    shape[AXES.index(_letter(options.get("axis", "c")))] = value.size
-    return value.reshape(shape)
+    if value.size != 1:
+        raise ValueError(f"{value.size} values of {key} for one channel")
+    return value.reshape(())
 
 
 def _float32(array: NDArray[Any]) -> Array:
