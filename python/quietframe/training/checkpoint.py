@@ -96,7 +96,8 @@ def snapshot(denoiser: nn.Module) -> dict[str, Any]:
 def rebuild(description: Mapping[str, Any]) -> tuple[nn.Module, Path]:
     """Make a denoiser from its `snapshot`; also return the file its class stands in."""
     module = importlib.import_module(f"quietframe.nets.{description['module']}")
-    denoiser: nn.Module = getattr(module, description["class"])(**description["kwargs"])
+    with torch.random.fork_rng(devices=[]):  # the first weights are drawn and replaced; the caller's seed stays
+        denoiser: nn.Module = getattr(module, description["class"])(**description["kwargs"])
     denoiser.load_state_dict(description["state"])
     return denoiser.eval(), Path(str(module.__file__))
 

@@ -250,7 +250,13 @@ def _validate(parts: Parts) -> None:
     judged = row["validation"] if count else -state.step  # without held-out patches the latest weights are the best
     if judged < state.best_loss or not state.denoiser:
         state.best_loss, state.best_step = judged if math.isfinite(judged) else math.inf, state.step
-        state.denoiser = snapshot(job.method.denoiser(net, job.settings, parts.stats))
+        state.denoiser = _snapshot(parts)
+
+
+def _snapshot(parts: Parts) -> dict[str, Any]:
+    """Copy the present weights as a denoiser; making one draws weights, which must not touch the caller's seed."""
+    with torch.random.fork_rng(devices=[]):
+        return snapshot(parts.job.method.denoiser(parts.net, parts.job.settings, parts.stats))
 
 
 def _message(state: State) -> str:
@@ -265,7 +271,7 @@ def _save(parts: Parts) -> None:
     """Write checkpoint and history."""
     job, state = parts.job, parts.state
     if not state.denoiser:  # before the first validation the present weights are all there is
-        state.denoiser = snapshot(job.method.denoiser(parts.net, job.settings, parts.stats))
+        state.denoiser = _snapshot(parts)
     about = {
         "method": job.name,
         "settings": asdict(job.settings),
