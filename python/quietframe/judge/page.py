@@ -28,7 +28,7 @@ def key_lines(verdict: Verdict) -> list[str]:
         f"Error before denoising: {_error_text(verdict.noisy, verdict.unit)}",
         "Improvement: "
         + (f"{gain:.1f} dB" if gain is not None else "cannot be stated; an error is too small to be measured here"),
-        f"Contradicted by the repeat: {flagged} pixels in {places} places ({chance:.1g} pixels expected by chance)",
+        f"Contradicted by the repeat: {flagged} pixels in {places} places (chance alone: at most {chance:.1g})",
     ]
 
 

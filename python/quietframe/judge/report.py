@@ -85,6 +85,10 @@ class Table:
             if len(row) != len(self.header):
                 raise InputError(f"a table with {len(self.header)} columns got a row of {len(row)} cells: {row}")
 
+    def is_number_column(self, index: int) -> bool:
+        """Whether a column holds numbers only, which are set at the right, its heading with them."""
+        return bool(self.rows) and all(is_number(row[index]) for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Section:
