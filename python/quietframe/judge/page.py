@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
 from ..metrics.repeats import RepeatError
 from ..metrics.single import BLOCK
 from .compare import Look, comparison_png, z_map_png
 from .honesty import BOX, Z_LIMIT
-from .report import Figure, Section, Table
+from .report import Figure, Section, Table, write_report
 from .verdict import Verdict, warnings_of
+
+
+def write_page(out: Path, verdict: Verdict, files: Mapping[str, Path], *, overwrite: bool = False) -> Path:
+    """Write the report of a judgement.
+
+    Parameters
+    ----------
+    out
+        HTML file.
+    verdict
+        From `quietframe.judge.verdict`.
+    files
+        Role of each file -> file; ``Denoised`` gives the title.
+    overwrite
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError, MissingExtraError
+        As `quietframe.judge.report.write_report`.
+    """
+    lead = (
+        "A judgement without ground truth: how large the error is, and where an independent repeat contradicts it."
+        if verdict.planes
+        else "Before and after. Nothing here can tell how large the error is."
+    )
+    return write_report(
+        out,
+        f"How far to trust {files['Denoised'].name}",
+        lead,
+        sections_of(verdict),
+        key_lines=key_lines(verdict),
+        provenance={**files, "Command": "quietframe judge", "Quietframe": version("quietframe")},
+        overwrite=overwrite,
+    )
 
 
 def key_lines(verdict: Verdict) -> list[str]:
@@ -55,27 +94,12 @@ def sections_of(verdict: Verdict) -> list[Section]:
 def _trust_section(verdict: Verdict) -> Section:
     title = "How large the error is"
     if verdict.result is None or verdict.noisy is None:
-        return Section(
-            title,
-            [
-                verdict.evidence.sentence,
-                "Without a truth and without an independent repeat no error can be stated: a smooth picture is not a "
-                "correct one, and the numbers below do not tell the two apart.",
-            ],
+        limits = (
+            "Without a truth and without an independent repeat no error can be stated: a smooth picture is not a "
+            "correct one, and the numbers below do not tell the two apart."
         )
-    rows = [
-        ("noisy picture", *_error_row(verdict.noisy)),
-        ("denoised", *_error_row(verdict.result)),
-    ]
+        return Section(title, [verdict.evidence.sentence, limits])
     unit = verdict.unit
-    gain = verdict.improvement_db
-    said = (
-        f"Denoising brought the mean squared error down by {gain:.2f} dB."
-        if gain is not None and gain >= 0
-        else f"Denoising made the picture worse: the mean squared error rose by {-gain:.2f} dB."
-        if gain is not None
-        else "One of the errors is too small to be measured with this repeat; see the upper limit."
-    )
     table = Table(
         (
             "",
@@ -85,15 +109,19 @@ def _trust_section(verdict: Verdict) -> Section:
             "standard error",
             "pixels",
         ),
-        rows,
+        [("noisy picture", *_error_row(verdict.noisy)), ("denoised", *_error_row(verdict.result))],
         "Error against the unknown truth: the mean squared distance to the repeat minus the repeat's noise.",
     )
-    return Section(
-        title,
-        [verdict.evidence.sentence, said],
-        tables=(table,),
-        notes=(*verdict.evidence.assumptions, *warnings_of(verdict)),
-    )
+    notes = (*verdict.evidence.assumptions, *warnings_of(verdict))
+    return Section(title, [verdict.evidence.sentence, _change(verdict.improvement_db)], tables=(table,), notes=notes)
+
+
+def _change(gain_db: float | None) -> str:
+    if gain_db is None:
+        return "One of the errors is too small to be measured with this repeat; see the upper limit."
+    if gain_db >= 0:
+        return f"Denoising brought the mean squared error down by {gain_db:.2f} dB."
+    return f"Denoising made the picture worse: the mean squared error rose by {-gain_db:.2f} dB."
 
 
 def _structure_section(verdict: Verdict, look: Look) -> Section:

@@ -203,8 +203,8 @@ def warnings_of(verdict: Verdict) -> list[str]:
         worst = max(changed, key=lambda judgement: abs(judgement.level_shift))
         warnings.append(
             f"The light level differs between picture and repeat by {worst.level_shift:+.4g} {verdict.unit} "
-            f"(bleaching, drift, or another unit). This alone changes the mean squared errors by {worst.level_shift**2:.3g}, and "
-            "the two are not equally noisy either: take the errors as rough."
+            "(bleaching, drift, or another unit). This alone changes the mean squared errors by "
+            f"{worst.level_shift**2:.3g}, and the two are not equally noisy either: take the errors as rough."
         )
     too_many = [judgement for _, judgement in verdict.planes if judgement.n_contradictions > judgement.n_left_out]
     if too_many:

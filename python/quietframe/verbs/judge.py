@@ -62,12 +62,10 @@ def judge(
         When the report exists or cannot be written.
     """
     from contextlib import ExitStack
-    from importlib.metadata import version
 
     from ..images import open_image
     from ..judge.evidence import Given, find_evidence
-    from ..judge.page import key_lines, sections_of
-    from ..judge.report import write_report
+    from ..judge.page import key_lines, write_page
     from ..judge.verdict import as_dict, check_pictures, reach_verdict
     from ..outputs import check_output
 
@@ -77,25 +75,6 @@ def judge(
         check_pictures(before, after)
         evidence = find_evidence(before, after, Given(repeat, exposure, model), files)
         verdict = reach_verdict(before, after, evidence, progress=progress)
-    lines = key_lines(verdict)
-    given = {"Repeat": repeat, "Exposure": exposure, "Model": model}
-    provenance = {
-        "Noisy": noisy,
-        "Denoised": result,
-        **{name: path for name, path in given.items() if path is not None},
-        "Command": "quietframe judge",
-        "Quietframe": version("quietframe"),
-    }
-    write_report(
-        out,
-        f"How far to trust {result.name}",
-        "A judgement of the denoised picture without ground truth: its error, and where it contradicts an independent "
-        "repeat."
-        if verdict.planes
-        else "Before and after. Nothing here can tell how large the error is.",
-        sections_of(verdict),
-        key_lines=lines,
-        provenance=provenance,
-        overwrite=overwrite,
-    )
-    return {**as_dict(verdict), "report": str(out), "summary": [*lines, f"Report: {out}"]}
+    given = {"Noisy": noisy, "Denoised": result, "Repeat": repeat, "Exposure": exposure, "Model": model}
+    write_page(out, verdict, {name: path for name, path in given.items() if path is not None}, overwrite=overwrite)
+    return {**as_dict(verdict), "report": str(out), "summary": [*key_lines(verdict), f"Report: {out}"]}

@@ -10,6 +10,8 @@ from cyclopts import Parameter
 from ..errors import InputError
 from ..progress import Progress, silent
 
+NAMES = ("psnr", "psnr_affine", "nrmse", "ssim")
+
 
 def score(
     result: Path,
@@ -45,10 +47,8 @@ def score(
         When a file cannot be read, is a colour picture, axes or shapes differ, a pixel is not finite, the truth is
         constant (and no data range given) or zero everywhere, or the planes are smaller than 11 x 11 pixels.
     """
-    from dataclasses import asdict
-
     from ..images import read_image, require_gray
-    from ..metrics.reference import default_data_range, score_plane
+    from ..metrics.reference import default_data_range
 
     image, reference = read_image(result), read_image(truth)
     require_gray(image, result)
@@ -59,13 +59,8 @@ def score(
             f"shape {reference.array.shape}; they must be equal"
         )
     peak = default_data_range(reference.array) if data_range is None else data_range
-    planes = list(zip(*(array.reshape(-1, *array.shape[-2:]) for array in (reference.array, image.array)), strict=True))
-    frames: list[dict[str, Any]] = []
-    for number, (expected, given) in enumerate(planes, start=1):
-        frames.append({"frame": number, **asdict(score_plane(expected, given, peak))})
-        progress("scoring", number, len(planes))
-    names = ("psnr", "psnr_affine", "nrmse", "ssim")
-    means = {name: sum(frame[name] for frame in frames) / len(frames) for name in names}
+    frames = _score_frames(reference.array, image.array, peak, progress)
+    means = {name: sum(frame[name] for frame in frames) / len(frames) for name in NAMES}
     source = "P99.9 - P0.1 of the truth" if data_range is None else "given"
     return {
         **means,
@@ -78,6 +73,20 @@ def score(
         "shape": list(image.array.shape),
         "summary": _summary(means, len(frames), peak, source),
     }
+
+
+def _score_frames(truth: Any, image: Any, peak: float, progress: Progress) -> list[dict[str, Any]]:
+    """Score every plane of two arrays of one shape; frames count from 1."""
+    from dataclasses import asdict
+
+    from ..metrics.reference import score_plane
+
+    planes = list(zip(*(array.reshape(-1, *array.shape[-2:]) for array in (truth, image)), strict=True))
+    frames = []
+    for number, (expected, given) in enumerate(planes, start=1):
+        frames.append({"frame": number, **asdict(score_plane(expected, given, peak))})
+        progress("scoring", number, len(planes))
+    return frames
 
 
 def _summary(means: dict[str, float], n_frames: int, peak: float, source: str) -> list[str]:
