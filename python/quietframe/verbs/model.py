@@ -65,7 +65,7 @@ def check(
     package: Path,
     /,
     *,
-    zoo: bool = True,
+    skip_zoo: bool = False,
     progress: Annotated[Progress, Parameter(parse=False)] = silent,
 ) -> dict[str, Any]:
     """Check a model package by running it: checksums, versions, test tensors, odd sizes, tiles, torch, bioimageio.core.
@@ -76,14 +76,14 @@ def check(
     ----------
     package
         Model package: .zip, its folder, or a bare .onnx.
-    zoo
-        Let bioimageio.core test it, too, where it is installed (half a minute).
+    skip_zoo
+        Do without bioimageio.core's own test (half a minute), which runs where it is installed.
     """
     try:
         from quietframe_export.check import check_package
     except ModuleNotFoundError as error:
         raise MissingExtraError("checking a model", str(error.name), "train") from None
-    result = check_package(package, zoo=zoo, progress=progress)
+    result = check_package(package, zoo=not skip_zoo, progress=progress)
     words = {True: "ok", False: "FAILED", None: "not checked"}
     lines = [f"{words[item['passed']]}: {item['name']}: {item['note']}" for item in result["checks"]]
     verdict = f"{result['name']}: {'passed' if result['passed'] else 'FAILED'}"
