@@ -190,12 +190,11 @@ def plain_description(tif: Any) -> Description:
     A resolution per inch is what programs write for printing, so it is not taken for a calibration.
     """
     page = tif.pages.first
-    shaped = tif.shaped_metadata
-    if shaped:
-        extra = {key: value for key, value in shaped[0].items() if key not in {"shape", "axes", "truncated"}}
-        info = {str(key): str(value) for key, value in extra.items() if _KEY_VALUE.fullmatch(f"{key} = x")}
-    else:
-        info = parse_info(str(page.description or ""))
+    text = str(page.description or "")
+    info = {} if text.startswith('{"shape"') else parse_info(text)
+    for key, value in (tif.shaped_metadata or [{}])[0].items():  # tifffile's own way, as JSON
+        if key not in {"shape", "axes", "truncated"} and _KEY_VALUE.fullmatch(f"{key} = x"):
+            info[str(key)] = str(value)
     sizes: dict[str, float] = {}
     unit = page.tags.get(296)
     if unit is not None and unit.value == _CENTIMETRE:

@@ -11,6 +11,7 @@ import io
 import logging
 import math
 import os
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -194,6 +195,7 @@ def _describe(tif: tifffile.TiffFile, path: Path, complaints: list[str]) -> Open
     if tif.is_ome and tif.ome_metadata is not None:
         check_ome_sizes(tif.ome_metadata)
     series = tif.series[0]
+    _check_complete(series, path, tif.filehandle.size, complaints)
     description = Description()
     shape, axes, remarks = _our_axes(series.shape, series.axes, series.kind)
     planes = _Planes(tif, path, shape, axes)
@@ -211,6 +213,16 @@ def _describe(tif: tifffile.TiffFile, path: Path, complaints: list[str]) -> Open
     remarks += _more_remarks(tif, complaints)
     description = replace(description, pixel_size_um=keep, remarks=(*description.remarks, *remarks))
     return OpenImage(shape, axes, planes.dtype, description, planes.load, tif.close)
+
+
+def _check_complete(series: tifffile.TiffPageSeries, path: Path, length: int, complaints: list[str]) -> None:
+    """Refuse a file whose chain of pages breaks off: what is left would look like a shorter stack."""
+    if series.kind == "imagej" and series.dataoffset is not None:
+        return  # ImageJ's own stacks say in their first page where all planes are
+    for complaint in complaints:
+        offset = re.search(r"invalid page offset (\d+)", complaint)
+        if (offset and int(offset[1]) >= length) or "corrupted tag list of page" in complaint:
+            raise InputError(f"{path} is cut off or damaged: its list of pages breaks off; copy it again")
 
 
 def _more_remarks(tif: tifffile.TiffFile, complaints: list[str]) -> tuple[str, ...]:

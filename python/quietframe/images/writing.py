@@ -109,7 +109,7 @@ def write_image(path: str | os.PathLike[str], image: Image, *, dtype: str = "flo
         The file that was written.
     """
     array, meta = _ordered(image.array, image.meta, Path(path))
-    return write_planes(path, array.reshape(-1, *array.shape[-2:]), meta, dtype=dtype, overwrite=overwrite)
+    return write_planes(path, array.reshape(meta.n_planes, *array.shape[-2:]), meta, dtype=dtype, overwrite=overwrite)
 
 
 def write_planes(
@@ -217,8 +217,8 @@ def _write_tiff(partial: Path, planes: Iterator[NDArray[Any]], meta: ImageMeta, 
         shape, axes = (*shape[:-3], *shape[-2:], samples), axes.replace("SYX", "YXS")
     description = Description(meta.pixel_size_um, meta.frame_interval_s, meta.info, meta.labels)
     options = ome_tags(description, axes) if is_ome else imagej_tags(description, shape, axes)
-    if samples > 1:
-        options["photometric"] = "rgb"
+    # Said in every case: tifffile would take a last axis of 3 or 4, a narrow picture, for colours.
+    options["photometric"] = "rgb" if samples > 1 else "minisblack"
     large = math.prod(shape) * np.dtype(dtype).itemsize > _CLASSIC_LIMIT
     pages = _pages(planes, samples)
     with closing(pages), warnings.catch_warnings():
