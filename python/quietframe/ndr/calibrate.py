@@ -92,9 +92,10 @@ def calibrate(
     stack = as_reads(reads)
     first, last = check_range(len(stack), first, last)
     sample = _sample(stack, first, last)
-    if sample.size and float(np.nanmin(sample)) == float(np.nanmax(sample)):
+    lowest, highest = float(np.fmin.reduce(sample, axis=None)), float(np.fmax.reduce(sample, axis=None))
+    if lowest == highest:
         raise InputError(
-            f"all reads are equal (value {float(np.nanmin(sample)):g}): nothing was collected, nothing can be fitted; "
+            f"all reads are equal (value {lowest:g}): nothing was collected, nothing can be fitted; "
             "is this the exposure file?"
         )
     if last - first < 4:
@@ -135,14 +136,15 @@ def find_saturation(sample: NDArray[np.float32]) -> float | None:
     float or None
         A low one of the levels where ramps stand still [ADU]; None when there are no such pixels.
     """
-    if len(sample) < 4:
+    sample = sample[:, np.isfinite(sample).all(axis=0)]
+    if len(sample) < 4 or sample.shape[1] < 8:
         return None
-    with np.errstate(invalid="ignore"):
-        rises = np.diff(sample, axis=0)
-        fastest = np.maximum(rises[0], rises[1])
-        noise = 1.4826 * np.nanmedian(np.abs(rises[1] - rises[0] - np.nanmedian(rises[1] - rises[0])))
-        stuck = (np.abs(rises[-1]) < 0.25 * fastest) & (fastest > 10.0 * noise)
-        stuck &= sample[-1] - sample[0] > 0.5 * fastest
+    rises = np.diff(sample, axis=0)
+    fastest = np.maximum(rises[0], rises[1])
+    bend = rises[1] - rises[0]
+    noise = 1.4826 * np.median(np.abs(bend - np.median(bend)))
+    stuck = (np.abs(rises[-1]) < 0.25 * fastest) & (fastest > 10.0 * noise)
+    stuck &= sample[-1] - sample[0] > 0.5 * fastest
     levels = sample[-1][stuck]
     if levels.size < 8:
         return None
@@ -157,8 +159,13 @@ def find_saturation(sample: NDArray[np.float32]) -> float | None:
 def _usable(sample: NDArray[np.float32], level: float | None) -> NDArray[np.bool_]:
     """Find pixels without a missing read, a read near saturation, or a jump."""
     usable = np.asarray(np.isfinite(sample).all(axis=0))
-    top = sample.max(axis=0)
-    usable &= top < (np.iinfo(np.uint16).max if level is None else level - 0.15 * (level - np.median(sample[0])))
+    if not usable.any():
+        return usable
+    trusted = float(np.iinfo(np.uint16).max)
+    if level is not None:
+        trusted = level - 0.15 * (level - float(np.median(sample[0][usable])))
+    with np.errstate(invalid="ignore"):
+        usable &= sample.max(axis=0) < trusted
     if np.count_nonzero(usable) < GROUPS:
         return usable
     bend = np.diff(sample, n=2, axis=0)

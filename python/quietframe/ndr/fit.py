@@ -207,7 +207,8 @@ def fit_ramp(
         )
     level = saturation_level(camera, full_well_fraction, stack.dtype)
     level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
-    dtype = np.float64 if stack.dtype.itemsize == 8 else np.float32
+    wide = stack.dtype.itemsize == 8 or (stack.dtype.kind in "ui" and stack.dtype.itemsize > 2)
+    dtype = np.float64 if wide else np.float32  # float32 holds 16-bit reads exactly, not 32-bit ones
     job = _Job(stack, first, last, method, camera.gain_e_per_adu, camera.read_noise_e, level, tuning, dtype)
     return _fit_blocks(job, progress)
 
@@ -285,9 +286,8 @@ def _usable_reads(raw: NDArray[Any], level: float) -> tuple[NDArray[np.int32], N
 def _electrons(job: _Job, raw: NDArray[Any]) -> NDArray[Any]:
     """Return ramps (N, P) in electrons, counted from their first read, which leaves float32 digits for the signal."""
     ramps = raw.astype(job.dtype)
-    with np.errstate(invalid="ignore"):
-        ramps -= ramps[0].copy()
-        ramps *= job.dtype(job.gain)
+    ramps -= ramps[0].copy()
+    ramps *= job.dtype(job.gain)
     return ramps
 
 
@@ -311,7 +311,7 @@ def _guess(
     of_reads = rules.of_reads(rules.least_squares(job.n)).astype(job.dtype)
 
     def work(part: slice) -> None:
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             slope[part] = of_reads @ _electrons(job, flat[:, part])
 
     list(pool.map(work, _chunks(job.n, flat.shape[1])))
@@ -394,7 +394,9 @@ def _fit_block(job: _Job, block: _Block, out: RampFit, pool: ThreadPoolExecutor)
     tables = _tables(job, job.n, guess)
 
     def work(part: slice) -> None:
-        done.put(part, _fit_ramps(job, raw[:, part], guess[part], tables))
+        # NaN and Inf run through as they are: such ramps are cut, and fitted again, below.
+        with np.errstate(invalid="ignore", over="ignore"):
+            done.put(part, _fit_ramps(job, raw[:, part], guess[part], tables))
 
     list(pool.map(work, _chunks(job.n, guess.size)))
     _fit_cut_ramps(job, raw, (guess, used), done)
