@@ -178,6 +178,7 @@ def test_a_worse_result_is_called_worse(ramp: Ramp, tmp_path: Path) -> None:
     files = ramp.put("w.tif", noisy), ramp.put("w_result.tif", noisy * 0.3)
     out = judge(*files, repeat=ramp.put("w_repeat.tif", repeat), out=tmp_path / "worse.html")
     assert out["improvement_db"] < 0
+    assert "Improvement: none; the mean squared error rose by" in "\n".join(out["summary"])
     assert "made the picture worse" in (tmp_path / "worse.html").read_text(encoding="utf-8")
 
 

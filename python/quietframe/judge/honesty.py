@@ -272,10 +272,12 @@ def _sum_of_variances(
         given_sum: NDArray[np.float64] = np.asarray(variance_noisy, dtype=np.float64) + np.asarray(variance_repeat)
         return np.where(np.isfinite(given_sum), given_sum, 0.0)
     both = pair_variance_map(noisy, repeat, use=finite)
-    # Outliers raise the variance they are judged by: three rounds without those found before.
+    # Outliers raise the variance they are judged by: up to three rounds without those found before.
+    n_kept = n_finite = int(np.count_nonzero(finite))
     for _ in range(3):
         kept = finite & (np.abs(np.where(finite, noisy - repeat, 0.0)) <= OUTLIER_SIGMA * np.sqrt(both))
-        if np.count_nonzero(kept) < (1 - MAX_LEFT_OUT) * np.count_nonzero(finite):
+        n_before, n_kept = n_kept, int(np.count_nonzero(kept))
+        if n_kept == n_before or n_kept < (1 - MAX_LEFT_OUT) * n_finite:
             break
         both = pair_variance_map(noisy, repeat, use=kept)
     return both

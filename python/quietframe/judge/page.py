@@ -60,13 +60,11 @@ def key_lines(verdict: Verdict) -> list[str]:
         ]
     flagged, places, chance = verdict.total("n_flagged"), verdict.total("n_places"), verdict.flagged_by_chance
     whose = "model at half the exposure" if verdict.evidence.kind == "model halves" else "result"
-    gain = verdict.improvement_db
     return [
         f"Judged by: {verdict.evidence.sentence}",
         f"Error of the {whose}: {_error_text(verdict.result, verdict.unit)}",
         f"Error before denoising: {_error_text(verdict.noisy, verdict.unit)}",
-        "Improvement: "
-        + (f"{gain:.1f} dB" if gain is not None else "cannot be stated; an error is too small to be measured here"),
+        f"Improvement: {_short_change(verdict.improvement_db)}",
         f"Contradicted by the repeat: {flagged} pixels in {places} places (chance alone: at most {chance:.1g})",
     ]
 
@@ -122,6 +120,12 @@ def _change(gain_db: float | None) -> str:
     if gain_db >= 0:
         return f"Denoising brought the mean squared error down by {gain_db:.2f} dB."
     return f"Denoising made the picture worse: the mean squared error rose by {-gain_db:.2f} dB."
+
+
+def _short_change(gain_db: float | None) -> str:
+    if gain_db is None:
+        return "cannot be stated; an error is too small to be measured here"
+    return f"{gain_db:.1f} dB" if gain_db >= 0 else f"none; the mean squared error rose by {-gain_db:.1f} dB"
 
 
 def _structure_section(verdict: Verdict, look: Look) -> Section:
