@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import doctest
+import errno
 import io
+import os
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,8 +20,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from quietframe import axes as axes_room
+from quietframe import images, rois
 from quietframe.errors import InputError, OptionError, OutputError
-from quietframe.images import Image, ImageMeta, open_image, read_image, require_gray, write_image, write_planes, writing
+from quietframe.images import (
+    Image,
+    ImageMeta,
+    open_image,
+    read_image,
+    require_gray,
+    tiff_metadata,
+    write_image,
+    write_planes,
+    writing,
+)
 from quietframe.images.tiff_metadata import format_info, parse_info
 
 # Shapes, types and axes as the data's own README gives them; pixel sizes and intervals as ImageJ shows them.
@@ -265,6 +281,16 @@ def test_converting_down_rounds_and_clips_and_never_wraps(values: list[Any], dty
     assert writing.convert(np.array(values), dtype).tolist() == expected
 
 
+def test_the_limits_of_every_type_convert_to_every_other_type() -> None:
+    types = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"]
+    for source in types:
+        low, high = np.iinfo(source).min, np.iinfo(source).max
+        for target in ["uint8", "uint16", "uint32", "int8", "int16", "int32"]:
+            limits = np.iinfo(target)
+            expected = [min(max(value, limits.min), limits.max) for value in (low, high)]
+            assert writing.convert(np.array([low, high], source), target).tolist() == expected, (source, target)
+
+
 def test_what_cannot_be_converted_is_refused() -> None:
     with pytest.raises(InputError, match="NaN cannot be written as uint8; write float32, or fill the 1 pixels"):
         writing.convert(np.array([1.0, np.nan]), "uint8")
@@ -283,7 +309,9 @@ def test_rgb_keeps_its_samples_and_gray_is_demanded_with_advice(tmp_path: Path, 
         assert np.array_equal(back.array, image.array)
     with pytest.raises(InputError, match=r"colour picture \(axes TSYX, shape \(2, 3, 5, 6\)\).*--axes TCYX"):
         require_gray(image, "a.tif")
-    require_gray(read_image(tmp_path / "colour.tif", axes="TCYX"))
+    channels = read_image(tmp_path / "colour.tif", axes="TCYX")
+    require_gray(channels)
+    assert channels.labels == ()  # two labels do not name six planes
     with pytest.raises(OptionError, match=r"3 colour samples of float32 cannot be stored.*Name the axis C"):
         write_image(tmp_path / "b.tif", image)
     picture = Image(image.array[0], "SYX")
@@ -443,8 +471,29 @@ def test_missing_files_folders_and_wrong_axes_say_what_to_do(tmp_path: Path) -> 
         read_image(path, axes="YX")
     with pytest.raises(InputError, match=r"must end in YX.*its own axes are TYX"):
         read_image(path, axes="YXC")
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(InputError, match="is not a regular file; save the image to a file"):
+        read_image(tmp_path / "pipe.tif")
     with pytest.raises(InputError, match="cannot be read: File name too long"):
         read_image(tmp_path / ("a" * 300))
+
+
+def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_image(tmp_path / "a.tif", Image(np.zeros((4, 5)), "YX"))
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, who may read everything
+    with pytest.raises(InputError, match=r"a\.tif cannot be read: Permission denied"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("module", [images, axes_room, rois, tiff_metadata], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_are_true(module: ModuleType) -> None:
+    outcome = doctest.testmod(module)
+    assert outcome.attempted > 0
+    assert outcome.failed == 0
 
 
 def test_what_a_format_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path) -> None:

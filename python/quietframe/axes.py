@@ -113,6 +113,11 @@ def planes_of(shape: Sequence[int], axes: str) -> int:
     return int(np.prod([size for size, letter in zip(shape, axes, strict=True) if letter not in "YX"], dtype=np.int64))
 
 
+def pages_of(shape: Sequence[int], axes: str) -> int:
+    """Return how many planes an image has when the samples of a colour picture count as one: what labels belong to."""
+    return int(np.prod([size for size, letter in zip(shape, axes, strict=True) if letter not in "SYX"], dtype=np.int64))
+
+
 def length(shape: Sequence[int], axes: str, letter: str) -> int:
     """Return the length of axis `letter`, 1 where the image does not have it."""
     return int(shape[axes.index(letter)]) if letter in axes else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -55,6 +56,8 @@ class ImageReader:
             except InputError as error:
                 raise InputError(f"{path}: {error}; its own axes are {opened.axes}") from None
             remarks = tuple(remark for remark in remarks if "--axes" not in remark)
+            labels_fit = len(described.labels) == letters.pages_of(opened.shape, axes)
+            described = described if labels_fit else replace(described, labels=())
         self.dtype = opened.dtype
         self.remarks = remarks
         self.meta = ImageMeta(
@@ -181,13 +184,15 @@ def read_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
 def _opener(path: Path) -> Callable[[Path], OpenImage]:
     """Find the format by the first bytes, or say why there is none."""
     try:
-        is_folder = path.is_dir()
+        is_folder, is_special = path.is_dir(), path.exists() and not path.is_file()
     except OSError as error:  # a name that is too long
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if is_folder:
         if path.suffix.lower() == ".zarr" or (path / ".zattrs").exists() or (path / "zarr.json").exists():
             raise InputError(f"{path} is OME-Zarr, which is not read yet; export it as OME-TIFF")
         raise InputError(f"{path} is a folder; give one image file{_nearby(path, '')}")
+    if is_special:  # reading a pipe would wait for ever
+        raise InputError(f"{path} is not a regular file; save the image to a file first")
     try:
         with path.open("rb") as stream:
             head = stream.read(64)

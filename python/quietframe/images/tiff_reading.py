@@ -25,7 +25,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ..axes import ORDER, SPATIAL, default_axes
+from ..axes import ORDER, SPATIAL, default_axes, pages_of
 from ..errors import InputError, QuietframeError
 from .tiff_metadata import (
     Description,
@@ -162,7 +162,10 @@ def _unzip(path: Path) -> bytes:
     with zipfile.ZipFile(path) as archive:
         members = [entry for entry in archive.infolist() if entry.filename.lower().endswith((".tif", ".tiff"))]
         if len(members) != 1:
-            raise InputError(f"{path} is a zip file with {len(members)} TIFF files in it; an image is one (or no) zip")
+            raise InputError(
+                f"{path} is a zip file with {len(members)} TIFF files in it; unpack it and give one image "
+                "(model packages and ROI sets have options of their own)"
+            )
         allowed = max(_PAGE_ALWAYS_ALLOWED, members[0].compress_size * _LARGEST_EXPANSION)
         if members[0].file_size > allowed:
             raise InputError(f"{path}: the zip says it unpacks to {members[0].file_size} bytes; unpack it yourself")
@@ -200,7 +203,7 @@ def _describe(tif: tifffile.TiffFile, path: Path, complaints: list[str]) -> Open
     shape, axes, remarks = _our_axes(series.shape, series.axes, series.kind)
     planes = _Planes(tif, path, shape, axes)
     shape, axes = planes.shape, planes.axes
-    pages = math.prod(size for size, letter in zip(shape, axes, strict=True) if letter not in "SYX")
+    pages = pages_of(shape, axes)
     if series.kind == "ome":
         description = ome_description(tif.ome_metadata or "")
     elif tif.is_imagej:

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from ..axes import pages_of
 from ..errors import InputError, OptionError
 from ..outputs import atomic_output
 from .image import Image, ImageMeta
@@ -51,7 +52,7 @@ def _ordered(array: NDArray[Any], meta: ImageMeta, path: Path) -> tuple[NDArray[
 
 
 def _check_labels(meta: ImageMeta) -> None:
-    pages = math.prod(size for size, letter in zip(meta.shape, meta.axes, strict=True) if letter not in "SYX")
+    pages = pages_of(meta.shape, meta.axes)
     if meta.labels and len(meta.labels) != pages:
         raise InputError(f"there are {len(meta.labels)} labels for {pages} planes; give one per plane, or none")
 
