@@ -160,10 +160,12 @@ def test_a_missing_part_of_an_ome_image_is_an_error_not_zeros(data_dir: Path, tm
     assert "the OME companion file is missing; this is one part of a larger image" in alone.remarks
 
 
-def test_an_axis_without_a_name_is_said_and_can_be_named(data_dir: Path) -> None:
+def test_an_axis_without_a_name_is_said_and_can_be_named(data_dir: Path, tmp_path: Path) -> None:
     path = data_dir / "misc" / "cells3d_nuclei.tif"
     image = read_image(path)
     assert image.remarks == ("the file does not name its axis of 60: taken as T; --axes says otherwise",)
+    tifffile.imwrite(tmp_path / "one.tif", np.zeros((1, 5, 6), np.uint8), photometric="minisblack")
+    assert (read_image(tmp_path / "one.tif").axes, read_image(tmp_path / "one.tif").remarks) == ("YX", ())
     named = read_image(path, axes="zyx")
     assert (named.axes, named.remarks) == ("ZYX", ())
     assert np.array_equal(named.array, image.array)

@@ -249,6 +249,8 @@ def _our_axes(shape: tuple[int, ...], axes: str, kind: str) -> tuple[tuple[int, 
     """Name the axes that the file does not name: time, unless ImageJ would show them as slices."""
     if not shape or math.prod(shape) == 0:
         raise InputError(f"the image is empty: shape {tuple(shape)}, axes {axes or 'none'}")
+    named_or_long = [position for position, letter in enumerate(axes) if letter in ORDER or shape[position] > 1]
+    shape, axes = tuple(shape[position] for position in named_or_long), "".join(axes[p] for p in named_or_long)
     unnamed = [position for position, letter in enumerate(axes) if letter not in ORDER]
     if not unnamed:
         return tuple(shape), axes, ()
