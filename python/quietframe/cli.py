@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from .errors import QuietframeError
 from .progress import Progress, silent
@@ -53,12 +53,15 @@ GROUPS = {
 
 
 def build_app() -> App:
-    """Register every verb; a verb's file is imported only when the verb or a list with its help is asked for."""
+    """Register every verb; a verb's file is imported only when the verb is called."""
     app = App(
         name="quietframe",
         help="Take the noise out of microscopy images, above all out of non-destructive-readout exposures.\n\n"
         "Every command takes --json (one object on stdout) and --help. Sub-frames count from 1.",
         version=lambda: version("quietframe"),
+        # Markdown would cost a tenth of a second at every --help.
+        help_format="plaintext",
+        default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
     groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
@@ -67,12 +70,20 @@ def build_app() -> App:
     for words, place in COMMANDS.items():
         *group_name, name = words.split()
         owner = groups[group_name[0]] if group_name else app
-        owner.command(f"quietframe.verbs.{place}", name=name)
+        owner.command(f"quietframe.verbs.{place}", name=name, help=first_line(place))
     for method in method_names():
         groups["train"].command(
             f"quietframe.verbs.train:{method}", name=method.replace("_", "-"), help=method_summary(method)
         )
     return app
+
+
+def first_line(place: str) -> str:
+    """Return the first line of a verb's docstring without importing its file, for the lists of commands."""
+    file, _, name = place.partition(":")
+    source = (Path(__file__).parent / "verbs" / f"{file}.py").read_text(encoding="utf-8")
+    after = source.partition(f"\ndef {name}(")[2].partition('"""')[2]
+    return " ".join(after.partition("\n\n")[0].partition('"""')[0].split())
 
 
 @contextmanager

@@ -182,6 +182,19 @@ def installed_runtimes() -> list[str]:
     return found
 
 
+def accelerator() -> str:
+    """Return what ``auto`` would take on this machine, with the reason when it is not CUDA.
+
+    Raises
+    ------
+    MissingExtraError
+        When onnxruntime is not installed.
+    """
+    runtime = _import_runtime()
+    reason = _why_not_cuda(runtime)
+    return f"CPU; not CUDA: {reason}" if reason else f"CUDA, onnxruntime {runtime.__version__}"
+
+
 def _import_runtime() -> Any:
     try:
         import onnxruntime

@@ -67,15 +67,13 @@ def _accelerators(parts: dict[str, str | None]) -> dict[str, str]:
     """Ask each engine itself, because a driver that is listed need not work."""
     found = {}
     if parts["train"]:
-        import torch
+        from ..training.device import choose
 
-        cuda = torch.cuda.is_available()
-        found["torch"] = torch.cuda.get_device_name(0) if cuda else "cpu only (torch finds no CUDA device)"
+        found["torch"] = choose().note
     if parts["cpu"]:
-        import onnxruntime
+        from ..inference.runner import accelerator
 
-        providers = onnxruntime.get_available_providers()
-        found["onnxruntime"] = "CUDA" if "CUDAExecutionProvider" in providers else f"cpu only ({', '.join(providers)})"
+        found["onnxruntime"] = accelerator()
     return found
 
 
