@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from ..errors import OptionError
 from ..progress import Progress, silent
+
+if TYPE_CHECKING:
+    from ..inference.large import Denoised
+    from ..inference.runner import Runner
 
 
 def denoise(
@@ -79,6 +83,10 @@ def run_model(
     done = denoise_file(
         source, out, runner, axes=axes, tile=side, command=command, overwrite=overwrite, progress=progress
     )
+    return _report(done, runner)
+
+
+def _report(done: Denoised, runner: Runner) -> dict[str, Any]:
     package = runner.package
     shape = " x ".join(map(str, done.meta.shape))
     tiles = f"tiles of {done.tile}" if done.tile else "one shot"
