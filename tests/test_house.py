@@ -16,7 +16,7 @@ SOURCES = {"quietframe": REPOSITORY / "python", "quietframe_export": REPOSITORY 
 LAYERS = {
     "quietframe": 0,
     "axes": 0, "camera": 0, "errors": 0, "outputs": 0, "progress": 0,
-    "images": 1, "rois": 1, "tiff": 1,
+    "images": 1, "rois": 1,
     "ndr": 2, "filters": 2, "noise_models": 2, "metrics": 2,
     "inference": 3, "nets": 3, "training": 3,
     "methods": 4,

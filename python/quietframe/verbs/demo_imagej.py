@@ -22,10 +22,10 @@ def work(task: dict[str, Any]) -> dict[str, Any]:
     with Fiji() as imagej:
         for method, (model, out) in task["models"].items():
             done = imagej.run_command("Quietframe Denoise", noisy, model=model, provider="cpu")
-            write_image(Path(out), done["denoised"], overwrite=True)
-            provider = done["denoised"].info.get("quietframe.provider", "")
+            write_image(Path(out), done["result"], overwrite=True)
+            provider = done["result"].info.get("quietframe.provider", "")
             measured = imagej.run_command(
-                "Quietframe ROI SNR", done["denoised"], bright=task["bright"], dark=task["dark"]
+                "Quietframe ROI SNR", done["result"], bright=task["bright"], dark=task["dark"]
             )
             snr[method] = float(measured["snr"])
         return {"version": imagej.imagej_version, "provider": provider, "snr": snr}
