@@ -11,8 +11,9 @@ import tifffile
 
 from quietframe.camera import Camera
 from quietframe.errors import InputError, QuietframeError
-from quietframe.images import Image, write_image
+from quietframe.images import Image, open_image, write_image
 from quietframe.ndr.exposure import open_exposure
+from quietframe.ndr.raw_planes import raw_planes
 
 
 def save(path: Path, reads: np.ndarray, axes: str = "TYX", *, seconds: float | None = None, **info: Any) -> Path:
@@ -130,6 +131,23 @@ def test_number_types_and_byte_orders_are_read(tmp_path: Path, reads: np.ndarray
     tifffile.imwrite(path, values, byteorder=byteorder, metadata={"axes": "TYX"})
     with open_exposure(path) as exposure:
         np.testing.assert_array_equal(exposure.reads.rows(0, 24), values)
+        np.testing.assert_array_equal(exposure.reads.rows(5, 9, 2, 4), values[2:4, 5:9])
+
+
+@pytest.mark.parametrize(("compression", "direct"), [(None, True), ("zlib", False)])
+def test_rows_come_straight_from_uncompressed_files_only(
+    tmp_path: Path, reads: np.ndarray, compression: str | None, direct: bool
+) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, reads, imagej=compression is None, compression=compression, metadata={"axes": "TYX"})
+    with open_image(path) as reader:
+        raw = raw_planes(reader)
+        assert (raw is not None) == direct
+        if raw is not None:
+            np.testing.assert_array_equal(raw.rows(3, 2, 7), reads[3, 2:7])
+            raw.close()
+    with open_exposure(path) as exposure:
+        np.testing.assert_array_equal(exposure.reads.rows(2, 7), reads[:, 2:7])
 
 
 def test_the_real_and_simulated_ramps_open_without_options(data_dir: Path) -> None:

@@ -23,7 +23,7 @@ from ..camera import Camera
 from ..errors import InputError
 from .reads import Reads, as_reads, check_range
 
-SAMPLES = 2**24
+SAMPLES = 6 * 2**20
 """Reads x pixels that are looked at; rows are left out evenly where there are more."""
 
 LONGEST_WINDOW = 16
@@ -104,7 +104,8 @@ def calibrate(
             "--gain-e-per-adu"
         )
     level = find_saturation(sample)
-    usable = _usable(sample, level)
+    end = float(np.iinfo(stack.dtype).max) if stack.dtype.kind in "ui" else np.inf
+    usable = _usable(sample, level, end)
     if np.count_nonzero(usable) < GROUPS:
         raise InputError(
             f"only {np.count_nonzero(usable)} of {usable.size} pixels have a whole, finite, unsaturated ramp: too few "
@@ -156,12 +157,12 @@ def find_saturation(sample: NDArray[np.float32]) -> float | None:
     return middle - 4.0 * spread
 
 
-def _usable(sample: NDArray[np.float32], level: float | None) -> NDArray[np.bool_]:
+def _usable(sample: NDArray[np.float32], level: float | None, end: float) -> NDArray[np.bool_]:
     """Find pixels without a missing read, a read near saturation, or a jump."""
     usable = np.asarray(np.isfinite(sample).all(axis=0))
     if not usable.any():
         return usable
-    trusted = float(np.iinfo(np.uint16).max)
+    trusted = end
     if level is not None:
         trusted = level - 0.15 * (level - float(np.median(sample[0][usable])))
     with np.errstate(invalid="ignore"):

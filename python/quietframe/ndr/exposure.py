@@ -18,6 +18,7 @@ from .. import axes as letters
 from ..camera import PREFIX, Camera
 from ..errors import InputError
 from ..images import ImageReader, open_image, require_gray
+from .raw_planes import raw_planes
 from .reads import Reads
 
 SETTLING_INTERVALS = 8
@@ -106,7 +107,10 @@ def open_exposure(
             known = known.updated(Camera(t_subframe_s=reader.frame_interval_s))
         n_reads, first_plane, notes = _choose_exposure(reader, number)
         shape = (n_reads, *reader.shape[-2:])
-        reads = Reads(reader, shape, reader.dtype, first_plane=first_plane)
+        raw = raw_planes(reader)
+        if raw is not None:
+            stack.callback(raw.close)
+        reads = Reads(reader, shape, reader.dtype, first_plane=first_plane, row_source=raw)
         first_valid = _first_valid(reader.info, n_reads, path)
         notes = [*reader.remarks, *notes, *_missing_values(reads), *_unsettled(reads, first_valid)]
         return Exposure(

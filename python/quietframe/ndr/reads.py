@@ -26,6 +26,13 @@ class PlaneSource(Protocol):
         """Return plane `index` (from 0) in stored order."""
 
 
+class RowSource(Protocol):
+    """What some files offer besides: rows of one plane without the rest of it."""
+
+    def rows(self, plane: int, start: int, stop: int) -> NDArray[Any]:
+        """Return rows ``start:stop`` of plane `plane` (from 0)."""
+
+
 class Reads:
     """Equally spaced reads of one exposure, shape (N, Y, X), read when asked for.
 
@@ -39,11 +46,20 @@ class Reads:
         Type of the stored numbers.
     first_plane
         Number of the plane that is the first read (several exposures may share a file).
+    row_source
+        A faster way to some rows of a plane, where there is one.
     """
 
     def __init__(
-        self, source: NDArray[Any] | PlaneSource, shape: Sequence[int], dtype: Any, *, first_plane: int = 0
+        self,
+        source: NDArray[Any] | PlaneSource,
+        shape: Sequence[int],
+        dtype: Any,
+        *,
+        first_plane: int = 0,
+        row_source: RowSource | None = None,
     ) -> None:
+        self._row_source = row_source
         self._source = source
         self.shape: tuple[int, int, int] = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.dtype = np.dtype(dtype)
@@ -69,8 +85,11 @@ class Reads:
         if isinstance(self._source, np.ndarray):
             return self._source[self._first_plane + first : self._first_plane + last, start:stop]
         block = np.empty((last - first, stop - start, self.shape[2]), self.dtype.newbyteorder("="))
-        for position, plane in enumerate(self.planes(first, last)):
-            block[position] = plane[start:stop]
+        for position, index in enumerate(range(first, last)):
+            if self._row_source is not None:
+                block[position] = self._row_source.rows(self._first_plane + index, start, stop)
+            else:
+                block[position] = self.plane(index)[start:stop]
         return block
 
     def row_blocks(self, n_reads: int | None = None) -> list[tuple[int, int]]:

@@ -12,6 +12,8 @@ from ..camera import Camera
 from ..ndr.simulated_camera import SimulatedCamera
 from ..progress import Progress, silent
 
+__all__ = ["CameraOptions", "SimulatedCamera", "fit", "measure", "simulate", "subtract"]
+
 
 @dataclass(frozen=True)
 class CameraOptions:
