@@ -11,7 +11,9 @@ one of them only, once; closing frees its images, and the Java machine ends with
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..images import Image
+
+_ESCAPE = 27  # java.awt.event.KeyEvent.VK_ESCAPE
 
 PREFIX = "Quietframe "
 """How the names of our own commands begin."""
@@ -39,6 +43,8 @@ class Fiji:
         Work without a display.
     memory
         Largest Java heap, e.g. ``"4g"``; None = Java's own choice.
+    timeout_s
+        Longest time of one command, macro or script [s]; None = no limit.
 
     Raises
     ------
@@ -49,8 +55,14 @@ class Fiji:
     """
 
     def __init__(
-        self, fiji_dir: str | os.PathLike[str] | None = None, *, headless: bool = True, memory: str | None = None
+        self,
+        fiji_dir: str | os.PathLike[str] | None = None,
+        *,
+        headless: bool = True,
+        memory: str | None = None,
+        timeout_s: float | None = None,
     ) -> None:
+        self.timeout_s = timeout_s
         folder = fiji_dir or os.environ.get("FIJI_DIR")
         self.fiji_dir = Path(folder) if folder else None
         self._gateway: Any = None
@@ -73,6 +85,11 @@ class Fiji:
         """ImageJ's version, e.g. ``1.54p``."""
         return str(_java("ij.IJ").getVersion())
 
+    def print_to_stderr(self) -> None:
+        """Send what macros print and commands log to stderr, so that stdout is the caller's alone."""
+        system = _java("java.lang.System")
+        system.setOut(system.err)
+
     def to_imageplus(self, image: Image | NDArray[Any], axes: str | None = None, *, title: str = "image") -> Any:
         """Make an ImageJ image; see `convert.to_imageplus`."""
         return convert.to_imageplus(image, axes, title=title)
@@ -81,7 +98,7 @@ class Fiji:
         """Make an `Image` out of an ImageJ image; see `convert.from_imageplus`."""
         return convert.from_imageplus(imageplus)
 
-    def run_command(self, name: str, image: Any = None, **options: Any) -> dict[str, Any]:
+    def run_command(self, name: str, image: Any = None, /, **options: Any) -> dict[str, Any]:
         """Run a menu command on an image.
 
         Parameters
@@ -111,9 +128,15 @@ class Fiji:
             raise jvm.FijiError(f"this ImageJ has no command {name!r}; names are those of its menus, with their dots")
         ij = _java("ij.IJ")
         window_manager = _java("ij.WindowManager")
-        window_manager.setTempCurrentImage(imageplus)
-        ij.run(imageplus, name, _option_text(options, bare_flags=not name.startswith(PREFIX)))
-        result = window_manager.getCurrentImage() or imageplus
+        text = _option_text(options, bare_flags=not name.startswith(PREFIX))
+
+        def call() -> Any:
+            # In one thread: ImageJ keeps the current image and the options per thread.
+            window_manager.setTempCurrentImage(imageplus)
+            ij.run(imageplus, name, text)
+            return window_manager.getCurrentImage() or imageplus
+
+        result = self._watched(call)
         return {"result": None if result is None else self.from_imageplus(result)}
 
     def _imageplus(self, image: Any) -> Any:
@@ -130,10 +153,13 @@ class Fiji:
 
         command = _java("org.quietframe.Command")
         command.setLastProblem(None)
+        command.setQuiet(True)
         try:
-            outputs = call(_java("org.quietframe.Scripts"))
+            outputs = self._watched(lambda: call(_java("org.quietframe.Scripts")))
         except JException as error:
             raise jvm.FijiError(str(error.getMessage() or error)) from None
+        finally:
+            command.setQuiet(False)
         if command.getLastProblem() is not None:
             raise jvm.FijiError(str(command.getLastProblem()))
         return {str(key): self._python_value(outputs.get(key)) for key in outputs.keySet()}
@@ -170,7 +196,7 @@ class Fiji:
         interpreter = _java("ij.macro.Interpreter")()
         returned, stopped = None, ""
         try:
-            returned = interpreter.run(text, argument)
+            returned = self._watched(lambda: interpreter.run(text, argument))
         except JException:
             stopped = "by its own exit(), see what it printed"
         finally:
@@ -182,7 +208,7 @@ class Fiji:
             raise jvm.FijiError(f"the macro stopped before its end: {stopped}")
         return "" if returned is None else str(returned)
 
-    def run_script(self, path: str | os.PathLike[str], **options: Any) -> dict[str, Any]:
+    def run_script(self, path: str | os.PathLike[str], /, **options: Any) -> dict[str, Any]:
         """Run a script file: Groovy or Jython with ``#@`` parameters, or a macro (``.ijm``).
 
         Parameters
@@ -215,9 +241,37 @@ class Fiji:
             )
         if self._gateway is not None:
             language = {".groovy": "Groovy", ".py": "Jython"}[path.suffix]
-            done = self._gateway.py.run_script(language, path.read_text(encoding="utf-8"), options)
+            source = path.read_text(encoding="utf-8")
+            done = self._watched(lambda: self._gateway.py.run_script(language, source, options))
             return {str(key): self._python_value(done.getOutput(key)) for key in done.getOutputs().keySet()}
         return self._outputs(lambda scripts: scripts.runFile(str(path), _java_map(options)))
+
+    def _watched(self, call: Callable[[], Any]) -> Any:
+        """Run a Java call in a thread of its own, so that Ctrl-C and the time limit end it as Esc would."""
+        outcome: dict[str, Any] = {}
+
+        def work() -> None:
+            try:
+                outcome["value"] = call()
+            except BaseException as error:
+                outcome["error"] = error
+
+        thread = threading.Thread(target=work, name="quietframe-imagej", daemon=True)
+        thread.start()
+        limit = time.monotonic() + (self.timeout_s or float("inf"))
+        try:
+            while thread.is_alive():
+                thread.join(min(1.0, max(0.0, limit - time.monotonic())))
+                if thread.is_alive() and time.monotonic() >= limit:
+                    raise jvm.FijiError(f"ImageJ was still busy after {self.timeout_s:g} s and was stopped")
+        except BaseException:
+            _java("ij.macro.Interpreter").abort()
+            _java("ij.IJ").setKeyDown(_ESCAPE)
+            thread.join(5)
+            raise
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
 
     def close(self) -> None:
         """Close all images and models; the Java machine itself ends, without waiting for anything, with the process."""
@@ -248,7 +302,7 @@ def _start_fiji(folder: Path, headless: bool) -> Any:
         return imagej.init(str(folder), mode="headless" if headless else "interactive")
     except Exception as error:
         raise jvm.FijiError(
-            f"the Fiji in {folder} could not be started through pyimagej ({type(error).__name__}: {error}); pyimagej needs "
+            f"the Fiji in {folder} could not be started by pyimagej ({type(error).__name__}: {error}); it needs "
             "imglib2-imglyb from the SciJava Maven repository, or its jar in Fiji's jars folder"
         ) from error
 

@@ -124,8 +124,8 @@ def from_imageplus(imageplus: Any) -> Image:
 
     if imageplus.getType() >= _GRAY_TYPES:
         raise InputError(f"'{imageplus.getTitle()}' is a colour image (RGB); split its channels or convert it to gray")
-    shape = (imageplus.getNFrames(), imageplus.getNSlices(), imageplus.getNChannels())
-    shape += (imageplus.getHeight(), imageplus.getWidth())
+    sizes = (imageplus.getNFrames(), imageplus.getNSlices(), imageplus.getNChannels())
+    shape = (*sizes, imageplus.getHeight(), imageplus.getWidth())
     stack = imageplus.getStack()
     planes = [_plane(stack.getProcessor(index)) for index in range(1, stack.getSize() + 1)]
     array = np.stack(planes).reshape(shape)

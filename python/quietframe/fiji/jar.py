@@ -16,6 +16,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..errors import QuietframeError
 from ..outputs import atomic_output
 from . import jvm
 
@@ -76,12 +77,6 @@ def source_hash(folder: Path, version: str) -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """Return the folder for built jars: ``quietframe`` in the user's cache folder."""
-    home = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "quietframe"
-
-
 def ensure_jar(version: str | None = None) -> Path:
     """Return the jar: the one the wheel carries, the cached one, or one built now.
 
@@ -100,7 +95,7 @@ def ensure_jar(version: str | None = None) -> Path:
     if carried.is_file():
         return carried
     folder = scripts_folder()
-    cached = cache_folder() / source_hash(folder, version)[:16] / jar_name(version)
+    cached = jvm.cache_folder() / "built" / source_hash(folder, version)[:16] / jar_name(version)
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
         build(cached, version=version)
@@ -190,7 +185,7 @@ def main(arguments: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         jar: Any = ensure_jar()
-    except jvm.QuietframeError as error:
+    except QuietframeError as error:
         print(f"quietframe: {error}", file=sys.stderr)
         return 2
     shutil.copyfile(jar, folder / jar.name)

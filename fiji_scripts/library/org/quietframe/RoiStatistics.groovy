@@ -114,6 +114,9 @@ class RoiStatistics {
             }
         } else if (asked ==~ /-?\d{1,7}\s*,\s*-?\d{1,7}\s*,\s*\d{1,7}\s*,\s*\d{1,7}/) {
             int[] box = asked.split(',').collect { String part -> part.trim().toInteger() } as int[]
+            if (box[2] < 1 || box[3] < 1) {
+                throw new Problem("the ${name} region ${asked} (x,y,width,height) is empty")
+            }
             roi = new Roi(box[0], box[1], box[2], box[3])
         } else if (asked.toLowerCase().endsWith('.roi')) {
             roi = RoiDecoder.open(asked)
