@@ -85,7 +85,8 @@ class Runner:
         # Named explicitly: left to itself, ONNX Runtime pins threads to cores that a container may not have.
         options.intra_op_num_threads = threads or _cores()
         self.package = package
-        self._session, self.provider, self.provider_note = _start(runtime, package, provider, options)
+        self._session, self.provider, note = _start(runtime, package, provider, options)
+        self.provider_note = note + _mixed()
         self._input, self.size = _check_input(self._session, package)
         self._version = str(runtime.__version__)
 
@@ -237,14 +238,23 @@ def _why_not_cuda(runtime: Any) -> str:
         ctypes.CDLL(driver)
     except OSError:
         return f"this machine has no NVIDIA driver ({driver})"
-    several = installed_runtimes()
     if _CUDA not in runtime.get_available_providers():
-        names = " and ".join(several) or "onnxruntime"
-        what = "hide each other" if len(several) > 1 else "has no CUDA"
-        return f"{names} {what}: pip uninstall -y {' '.join(several)} and then pip install 'quietframe[gpu]'"
+        installed = " ".join(installed_runtimes())
+        return (
+            f"the installed {installed or 'onnxruntime'} has no CUDA: pip uninstall -y {installed or 'onnxruntime'} "
+            f"and then pip install 'quietframe[gpu]'{_mixed()}"
+        )
     if hasattr(runtime, "preload_dlls"):
         runtime.preload_dlls()
     return ""
+
+
+def _mixed() -> str:
+    """Name distributions that hide each other, as the end of a sentence; empty when there is one."""
+    several = installed_runtimes()
+    if len(several) < 2:
+        return ""
+    return f"; {' and '.join(several)} are installed together and hide each other: uninstall all, then install one"
 
 
 def _session(runtime: Any, package: Package, options: Any, providers: Sequence[Any]) -> Any:
