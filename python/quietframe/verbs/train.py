@@ -181,8 +181,6 @@ def train(request: Request, progress: Progress = silent) -> dict[str, Any]:
 
 def _read(request: Request) -> tuple[Any, dict[str, Any]]:
     """Read and check all pictures; return them with names, checksums, unit and notes."""
-    import hashlib
-
     from ..images import open_image
     from ..training.patches import collect
 
@@ -201,8 +199,7 @@ def _read(request: Request) -> tuple[Any, dict[str, Any]]:
             notes.extend(f"{path}: {remark}" for remark in reader.remarks)
         if "C" in image.axes and image.array.shape[image.axes.index("C")] > 1:
             notes.append(f"{path}: its channels are taken as samples of one model; split them for one model each")
-        with path.open("rb") as file:
-            files.append({"name": path.name, "role": role, "sha256": hashlib.file_digest(file, "sha256").hexdigest()})
+        files.append({"name": path.name, "role": role, "sha256": _checksum(path)})
         units.append(image.info.get("ndr.unit", "counts"))
         return image.array.reshape(-1, *image.array.shape[-2:])
 
@@ -217,6 +214,13 @@ def _read(request: Request) -> tuple[Any, dict[str, Any]]:
         None if request.target is None else [str(path) for path in request.target],
     )
     return pictures, {"files": files, "notes": notes, "unit": units[-1]}
+
+
+def _checksum(path: Path) -> str:
+    import hashlib
+
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _continued(request: Request, record: dict[str, Any], files: list[dict[str, str]]) -> tuple[Any, Any]:
