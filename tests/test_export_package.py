@@ -33,9 +33,7 @@ from quietframe_export import check as checking
 from quietframe_export import zoo
 from quietframe_export.card import Card
 from quietframe_export.check import check_package
-from quietframe_export.package import Sizes, cover, test_picture, write_package
-
-test_picture.__test__ = False  # type: ignore[attr-defined]
+from quietframe_export.package import Sizes, cover, example_picture, write_package
 
 HERE = Path(__file__).parent
 tiny = SimpleNamespace(**runpy.run_path(str(HERE / "tiny_models.py")))
@@ -224,7 +222,7 @@ def test_the_cover_is_two_to_one_and_small(written: tuple[Path, dict[str, Any]])
 )
 def test_test_pictures_have_an_allowed_size(sample: tuple[int, int], expected: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).normal(size=sample).astype(np.float32)
-    result = test_picture(picture, Sizes(field=26, step=4, halo=28, minimum=8))
+    result = example_picture(picture, Sizes(field=26, step=4, halo=28, minimum=8))
     assert result.shape == (1, 1, *expected)
     rows, columns = min(sample[0], expected[0]), min(sample[1], expected[1])
     np.testing.assert_array_equal(result[0, 0, :rows, :columns], picture[:rows, :columns])

@@ -117,7 +117,7 @@ def write_package(
     progress("exporting", 1, 5)
     model = export_onnx(trained.module, trained.outputs, properties(trained, sizes))
     progress("exporting", 2, 5)
-    test_input = test_picture(trained.sample, sizes)
+    test_input = example_picture(trained.sample, sizes)
     test_output = _run_torch(trained, test_input)
     difference = _onnx_difference(model, test_input, test_output)
     progress("exporting", 3, 5)
@@ -167,7 +167,7 @@ def properties(trained: Trained, sizes: Sizes) -> dict[str, str]:
     return {PREFIX + key: str(value) for key, value in values.items()}
 
 
-def test_picture(sample: NDArray[np.float32], sizes: Sizes) -> NDArray[np.float32]:
+def example_picture(sample: NDArray[np.float32], sizes: Sizes) -> NDArray[np.float32]:
     """Cut the real sample to an allowed size of at most 128 pixels, mirrored at its border where it is too small.
 
     Parameters
