@@ -18,6 +18,25 @@ COMMAND = "Quietframe ROI SNR"
 RELATIVE = 1e-6
 """Promised; both compute in double precision, so what remains is the order of a sum."""
 
+ALL_VECTORS = """#@ String path
+#@output String rows
+import json
+
+from ij import ImagePlus
+from ij.process import FloatProcessor
+from jarray import array
+from org.quietframe import RoiStatistics
+from quietframe_fiji import regions
+
+found = []
+for case in json.load(open(path))["cases"]:
+    values = [float(value) for row in case["image"] for value in row]
+    image = ImagePlus(case["name"], FloatProcessor(len(case["image"][0]), len(case["image"]), array(values, "f")))
+    rois = [RoiStatistics.find(image, ",".join(map(str, case[name])), name) for name in ("bright", "dark")]
+    found.append(regions._row(image, 1, rois))
+rows = json.dumps(found)
+"""
+
 
 def picture(*shape: int) -> np.ndarray[Any, Any]:
     image = np.random.default_rng(5).poisson(50, shape).astype(np.float32)
@@ -29,10 +48,12 @@ def text(rectangle: list[int]) -> str:
     return ",".join(map(str, rectangle))
 
 
-def test_jython_gives_the_vectors_numbers(imagej: Fiji, vectors: Any) -> None:
+def test_jython_gives_the_vectors_numbers(imagej: Fiji, vectors: Any, tmp_path: Path) -> None:
     # One script for all cases, because Jython takes a second to start and the menu script starts it anew each time.
     cases = vectors("roi_statistics.json")["cases"]
-    outputs = imagej.run_script(Path(__file__).parent / "roi_vectors.py", path=str(VECTORS / "roi_statistics.json"))
+    script = tmp_path / "vectors.py"
+    script.write_text(ALL_VECTORS)
+    outputs = imagej.run_script(script, path=str(VECTORS / "roi_statistics.json"))
     rows = json.loads(outputs["rows"])
     assert len(rows) == len(cases) > 0
     for case, row in zip(cases, rows, strict=True):

@@ -193,6 +193,9 @@ class Fiji:
         text = _macro_text(macro)
         from jpype import JException
 
+        command = None if self._gateway is not None else _java("org.quietframe.Command")
+        if command is not None:
+            command.setLastProblem(None)
         interpreter = _java("ij.macro.Interpreter")()
         returned, stopped = None, ""
         try:
@@ -202,7 +205,8 @@ class Fiji:
         finally:
             _java("ij.WindowManager").setTempCurrentImage(None)  # the next macro starts with no image
         if interpreter.wasError():
-            stopped = str(interpreter.getErrorMessage())
+            # Stopped inside a block, the interpreter ends by finding fault with the text behind it.
+            stopped = str((command.getLastProblem() if command else None) or interpreter.getErrorMessage())
         if stopped:
             interpreter.abortMacro()  # else its images would stay open, out of sight
             raise jvm.FijiError(f"the macro stopped before its end: {stopped}")

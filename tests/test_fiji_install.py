@@ -1,0 +1,198 @@
+"""Installing into a Fiji, without Java: what is written, recorded, removed, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from quietframe.errors import OutputError
+from quietframe.fiji import install, jar, jvm
+from quietframe.fiji.doctor import examine
+from quietframe.fiji.jvm import FijiError
+
+OURS = {"jars/quietframe-fiji-1.0.jar", "jars/onnxruntime-1.26.0.jar", "macros/Quietframe/denoise_folder.ijm"}
+
+
+@pytest.fixture
+def fiji(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Fiji; the jars that would be fetched and built are two small files."""
+    made = tmp_path / "made"
+    made.mkdir()
+    for name in ("quietframe-fiji-1.0.jar", "onnxruntime-1.26.0.jar", "onnxruntime_gpu-1.26.0.jar"):
+        (made / name).write_text(name)
+    monkeypatch.setattr(jar, "ensure_jar", lambda: made / "quietframe-fiji-1.0.jar")
+    monkeypatch.setattr(
+        jvm, "resolve_jars", lambda endpoints: [made / f"{endpoints[0].split(':')[1]}-{endpoints[0].split(':')[2]}.jar"]
+    )
+    monkeypatch.delenv("FIJI_DIR", raising=False)
+    folder = tmp_path / "Fiji"
+    for name in ("jars", "plugins", "macros"):
+        (folder / name).mkdir(parents=True)
+    (folder / "jars" / "ij-1.54p.jar").write_text("ImageJ")
+    (folder / "macros" / "StartupMacros.txt").write_text("theirs")
+    return folder
+
+
+def files(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_uninstall_leaves_the_fiji_as_it_was(fiji: Path) -> None:
+    before = files(fiji)
+    steps = install.install(fiji)
+    assert {step.path for step in steps} == OURS
+    assert set(files(fiji)) - set(before) == {*OURS, install.RECORD}
+    install.uninstall(fiji)
+    assert files(fiji) == before
+    assert not (fiji / "macros" / "Quietframe").exists()
+
+
+def test_dry_run_says_the_same_and_changes_nothing(fiji: Path) -> None:
+    before = files(fiji)
+    planned = install.install(fiji, dry_run=True)
+    assert files(fiji) == before
+    assert install.install(fiji) == planned
+    installed = files(fiji)
+    planned = install.uninstall(fiji, dry_run=True)
+    assert files(fiji) == installed
+    assert install.uninstall(fiji) == planned
+
+
+def test_installing_again_for_cuda_replaces_the_other_runtime(fiji: Path) -> None:
+    install.install(fiji)
+    install.install(fiji, gpu=True)
+    assert install.onnxruntime_jars(fiji) == ["jars/onnxruntime_gpu-1.26.0.jar"]
+    install.install(fiji)
+    assert install.onnxruntime_jars(fiji) == ["jars/onnxruntime-1.26.0.jar"]
+    install.uninstall(fiji)
+    assert install.onnxruntime_jars(fiji) == []
+
+
+def test_an_upgrade_removes_the_old_version(fiji: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install.install(fiji)
+    newer = tmp_path / "made" / "quietframe-fiji-2.0.jar"
+    newer.write_text("new")
+    monkeypatch.setattr(jar, "ensure_jar", lambda: newer)
+    install.install(fiji)
+    assert [path.name for path in (fiji / "jars").glob("quietframe*")] == ["quietframe-fiji-2.0.jar"]
+
+
+def test_a_file_that_somebody_changed_is_kept(fiji: Path) -> None:
+    install.install(fiji)
+    macro = fiji / "macros" / "Quietframe" / "denoise_folder.ijm"
+    macro.write_text("my own version")
+    steps = install.uninstall(fiji)
+    assert [step.path for step in steps if step.action == "keep"] == ["macros/Quietframe/denoise_folder.ijm"]
+    assert macro.read_text() == "my own version"
+
+
+@pytest.mark.parametrize(
+    "name", ["jars/onnxruntime-1.13.1.jar", "plugins/deep/onnxruntime_gpu-1.20.0.jar", "jars/onnxruntime.jar"]
+)
+def test_another_onnxruntime_is_named_and_nothing_is_written(fiji: Path, name: str) -> None:
+    (fiji / name).parent.mkdir(exist_ok=True)
+    (fiji / name).write_text("theirs")
+    before = files(fiji)
+    with pytest.raises(FijiError, match=name):
+        install.install(fiji)
+    assert files(fiji) == before
+
+
+def test_a_file_of_the_same_name_is_not_replaced(fiji: Path) -> None:
+    (fiji / "jars" / "quietframe-fiji-1.0.jar").write_text("by hand")
+    with pytest.raises(FijiError, match="was not installed by quietframe"):
+        install.install(fiji)
+
+
+def test_what_is_no_fiji_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FIJI_DIR", raising=False)
+    with pytest.raises(FijiError, match="which Fiji"):
+        install.fiji_folder(None)
+    with pytest.raises(FijiError, match="is no Fiji"):
+        install.fiji_folder(tmp_path)
+    with pytest.raises(FijiError, match="is no Fiji"):
+        install.fiji_folder(tmp_path / "gone")
+
+
+def test_uninstall_needs_a_record_and_stays_inside_the_fiji(fiji: Path, tmp_path: Path) -> None:
+    with pytest.raises(FijiError, match="has installed nothing"):
+        install.uninstall(fiji)
+    outside = tmp_path / "precious.txt"
+    outside.write_text("keep me")
+    for path in ("../precious.txt", str(outside)):
+        (fiji / install.RECORD).write_text(json.dumps({"files": {path: "0" * 64}}))
+        with pytest.raises(FijiError, match="outside the Fiji folder"):
+            install.uninstall(fiji)
+    for damaged in ("{", "[]", '{"files": 3}'):
+        (fiji / install.RECORD).write_text(damaged)
+        with pytest.raises(FijiError, match="is damaged"):
+            install.uninstall(fiji)
+    assert outside.read_text() == "keep me"
+
+
+def test_a_folder_without_write_access_is_named(fiji: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = os.access
+    jars = fiji / "jars"
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != jars and allowed(path, mode))
+    with pytest.raises(OutputError, match="jars is not writable"):
+        install.install(fiji)
+    assert any("not writable" in problem for problem in examine(fiji)["problems"])
+
+
+def test_doctor_names_two_runtimes_two_jars_and_what_is_gone(fiji: Path) -> None:
+    assert any("is not installed in" in problem for problem in examine(fiji)["problems"])
+    install.install(fiji)
+    found = examine(fiji)["fiji"]
+    assert (found["imagej"], set(found["installed"])) == ("1.54p", OURS)
+    (fiji / "plugins" / "onnxruntime_gpu-1.20.0.jar").write_text("theirs")
+    (fiji / "plugins" / "quietframe-fiji-0.9.jar").write_text("old")
+    (fiji / "macros" / "Quietframe" / "denoise_folder.ijm").unlink()
+    problems = " ".join(examine(fiji)["problems"])
+    assert "hold the same classes" in problems
+    assert "are both there" in problems
+    assert "denoise_folder.ijm was installed and is gone" in problems
+
+
+@pytest.mark.parametrize(
+    ("text", "version"), [("17.0.15", 17), ("1.8.0_312", 8), ("21", 21), ("25.0.2+10", 25), ("nothing", None)]
+)
+def test_java_versions_are_read(tmp_path: Path, text: str, version: int | None) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "java"
+    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{text}\"' >&2\n")
+    program.chmod(0o755)
+    assert jvm.java_version(tmp_path) == version
+    (tmp_path / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{text}"\n')
+    assert jvm.java_version(tmp_path) == version
+
+
+def test_an_old_java_is_passed_over_and_no_java_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "java").chmod(0o755)
+    (tmp_path / "release").write_text('JAVA_VERSION="1.8.0_312"\n')
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("QUIETFRAME_JAVA", raising=False)
+    monkeypatch.setattr(jvm, "_bundled_java", lambda: None)
+    with pytest.raises(FijiError, match=r"no Java >= 11 was found \(JAVA_HOME is Java 8, PATH is Java 8\)"):
+        jvm.find_java()
+    monkeypatch.setenv("QUIETFRAME_JAVA", str(tmp_path))
+    with pytest.raises(FijiError, match=r"QUIETFRAME_JAVA=.* holds no Java >= 11"):
+        jvm.find_java()
+
+
+def test_jars_that_cannot_be_fetched_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jgo = pytest.importorskip("jgo")
+
+    def unreachable(*arguments: object, **options: object) -> None:
+        raise ConnectionError("no route")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(jgo, "build", unreachable)
+    with pytest.raises(FijiError, match=r"could not be fetched from Maven Central \(ConnectionError\)"):
+        jvm.resolve_jars(["a:b:1"])
+    assert not list((tmp_path / "quietframe" / "jars").iterdir())
