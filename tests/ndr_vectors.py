@@ -26,7 +26,7 @@ ABOUT = {
     "weights": "optimal weights of the n_reads-1 adjacent differences, sum 1, for flux_e (e-/px/sub-frame, > 0) and "
     "read_noise_e (e- rms of one read); variance_poisson = flux_e * sum(w^2), "
     "variance_read = read_noise_e^2 * sum(a^2) with read weights a",
-    "fit": "generalised least squares of the ramp in electrons with the flux_e given per pixel (it makes the weights and "
+    "fit": "generalised least squares of the ramp in electrons with the flux_e given per pixel (for the weights and "
     "variance_poisson, nothing else). rate in e-/px/sub-frame; chi2 has n_reads-2 degrees of freedom",
     "last_first": "(last read - first read) * gain / (n_reads - 1), e-/px/sub-frame",
 }

@@ -23,7 +23,7 @@ from ..camera import Camera
 from ..errors import InputError
 from .reads import Reads, as_reads, check_range
 
-SAMPLES = 6 * 2**20
+SAMPLES = 2**24
 """Reads x pixels that are looked at; rows are left out evenly where there are more."""
 
 LONGEST_WINDOW = 16
@@ -114,17 +114,17 @@ def calibrate(
     return _photon_transfer(sample, usable, level, gain_e_per_adu, stack.dtype.kind in "ui")
 
 
-def _sample(stack: Reads, first: int, last: int) -> NDArray[np.float32]:
+def _sample(stack: Reads, first: int, last: int) -> NDArray[Any]:
     """Return rows of the reads, evenly spread, at most `SAMPLES` values, shape (N, rows, X)."""
     _, height, width = stack.shape
     step = max(1, -(-(last - first) * height * width // SAMPLES))
-    sample = np.empty((last - first, -(-height // step), width), np.float32)
+    sample = np.empty((last - first, -(-height // step), width), stack.dtype.newbyteorder("="))
     for position, plane in enumerate(stack.planes(first, last)):
         sample[position] = plane[::step]
     return sample
 
 
-def find_saturation(sample: NDArray[np.float32]) -> float | None:
+def find_saturation(sample: NDArray[Any]) -> float | None:
     """Find the level at which ramps stop rising: bright pixels that rise no more, all at about the same level.
 
     Parameters
@@ -137,27 +137,29 @@ def find_saturation(sample: NDArray[np.float32]) -> float | None:
     float or None
         A low one of the levels where ramps stand still [ADU]; None when there are no such pixels.
     """
-    sample = sample[:, np.isfinite(sample).all(axis=0)]
-    if len(sample) < 4 or sample.shape[1] < 8:
+    if len(sample) < 4:
         return None
-    rises = np.diff(sample, axis=0)
-    fastest = np.maximum(rises[0], rises[1])
-    bend = rises[1] - rises[0]
+    whole = np.isfinite(sample).all(axis=0)
+    first, second, third, before, last = (sample[i][whole].astype(np.float64) for i in (0, 1, 2, -2, -1))
+    if first.size < 8:
+        return None
+    fastest = np.maximum(second - first, third - second)
+    bend = (third - second) - (second - first)
     noise = 1.4826 * np.median(np.abs(bend - np.median(bend)))
-    stuck = (np.abs(rises[-1]) < 0.25 * fastest) & (fastest > 10.0 * noise)
-    stuck &= sample[-1] - sample[0] > 0.5 * fastest
-    levels = sample[-1][stuck]
+    stuck = (np.abs(last - before) < 0.25 * fastest) & (fastest > 10.0 * noise)
+    stuck &= last - first > 0.5 * fastest
+    levels = last[stuck]
     if levels.size < 8:
         return None
     middle = float(np.median(levels))
-    span = middle - float(np.median(sample[0]))
+    span = middle - float(np.median(first))
     spread = 1.4826 * float(np.median(np.abs(levels - middle)))
     if spread > 0.05 * abs(span):
         return None  # each at its own level: light that went out, not a full well
     return middle - 4.0 * spread
 
 
-def _usable(sample: NDArray[np.float32], level: float | None, end: float) -> NDArray[np.bool_]:
+def _usable(sample: NDArray[Any], level: float | None, end: float) -> NDArray[np.bool_]:
     """Find pixels without a missing read, a read near saturation, or a jump."""
     usable = np.asarray(np.isfinite(sample).all(axis=0))
     if not usable.any():
@@ -169,19 +171,33 @@ def _usable(sample: NDArray[np.float32], level: float | None, end: float) -> NDA
         usable &= sample.max(axis=0) < trusted
     if np.count_nonzero(usable) < GROUPS:
         return usable
-    bend = np.diff(sample, n=2, axis=0)
-    scale = _scale_by_signal(bend[:, usable], (sample[-1] - sample[0])[usable])
-    usable[usable] = np.abs(bend[:, usable]).max(axis=0) < 6.0 * scale
+    usable[usable] = _calm(sample[:, usable])
     return usable
 
 
-def _scale_by_signal(bend: NDArray[np.float32], signal: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the scatter of `bend` (n, P) for pixels of about the same signal (P,): 99 % of it lies within 2.576."""
+def _calm(ramps: NDArray[Any]) -> NDArray[np.bool_]:
+    """Find the ramps (N, P) without a jump between two reads, judged against ramps of about the same signal."""
+    calm = np.empty(ramps.shape[1], bool)
+    for part in _alike(ramps[-1].astype(np.float64) - ramps[0]):
+        bend = np.abs(np.diff(ramps[:, part].astype(_exact(ramps)), n=2, axis=0))
+        calm[part] = bend.max(axis=0) < 6.0 * _scale(bend)
+    return calm
+
+
+def _exact(reads: NDArray[Any]) -> Any:
+    """Return the float type that holds these reads exactly."""
+    return np.float32 if reads.dtype.itemsize <= 2 or reads.dtype == np.float32 else np.float64
+
+
+def _alike(signal: Floats) -> list[NDArray[np.intp]]:
+    """Cut pixels into parts of about the same signal."""
     order = np.argsort(signal, kind="stable")
-    scale = np.empty(len(signal), np.float32)
-    for part in np.array_split(order, max(1, min(32, len(order) // 64))):
-        scale[part] = np.percentile(np.abs(bend[:, part]), 99.0) / 2.576
-    return scale
+    return np.array_split(order, max(1, min(32, len(order) // 64)))
+
+
+def _scale(absolute: NDArray[Any]) -> float:
+    """Return the standard deviation of normal noise of which 99 % lies where 99 % of these absolute values lie."""
+    return float(np.percentile(absolute, 99.0)) / 2.576
 
 
 @dataclass(frozen=True)
@@ -199,7 +215,7 @@ class _Variances:
 
 
 def _photon_transfer(
-    sample: NDArray[np.float32], usable: NDArray[np.bool_], level: float | None, known_gain: float | None, rounded: bool
+    sample: NDArray[Any], usable: NDArray[np.bool_], level: float | None, known_gain: float | None, rounded: bool
 ) -> Calibration:
     """Solve V1, V2 and Vk for gain and read noise."""
     seen = _variances(sample, usable)
@@ -210,26 +226,29 @@ def _photon_transfer(
     return Calibration(gain, gain_error, read_noise, read_error, level, seen.window, reason)
 
 
-def _variances(sample: NDArray[np.float32], usable: NDArray[np.bool_]) -> _Variances:
+def _variances(sample: NDArray[Any], usable: NDArray[np.bool_]) -> _Variances:
     """Return V1, V2 and Vk per pixel."""
     n_reads = len(sample)
     window = min(LONGEST_WINDOW, n_reads // 2 - 1)
-    blocks = np.stack([sample[start + window] - sample[start] for start in range(0, n_reads - window, window + 1)])
-    blocks = np.diff(blocks, axis=0)
+    starts = range(0, n_reads - window, window + 1)
+    blocks = np.diff(np.stack([_change(sample, start, start + window) for start in starts]), axis=0)
+    slope = _change(sample, 0, n_reads - 1) / (n_reads - 1)
     # Steps too small for the test on neighbouring reads show between long windows.
-    scale = _scale_by_signal(blocks[:, usable], (sample[-1] - sample[0])[usable])
+    calm = np.empty(int(np.count_nonzero(usable)), bool)
+    for part in _alike(slope[usable].astype(np.float64)):
+        between = np.abs(blocks[:, usable][:, part])
+        calm[part] = between.max(axis=0) < 4.5 * _scale(between)
     usable = usable.copy()
-    usable[usable] = np.abs(blocks[:, usable]).max(axis=0) < 4.5 * scale
-    rises = np.diff(sample, axis=0)
-    slope = (sample[-1] - sample[0]) / (n_reads - 1)
+    usable[usable] = calm
+    v1, v2 = _near_variances(sample[:, usable])
     # Bright pixels tell the gain, dark ones the read noise. The weight is the mean of the neighbourhood: a pixel's own
     # noise would appear on both sides.
     around = np.clip(ndimage.uniform_filter(slope, 9, mode="reflect")[usable].astype(np.float64), 0.0, None)
     count = int(np.count_nonzero(usable))
     return _Variances(
-        v1=_half_square(rises[:-1] - rises[1:], usable),
-        v2=_half_square(rises[:-2] - rises[2:], usable),
-        vk=_half_square(blocks, usable),
+        v1=v1,
+        v2=v2,
+        vk=_half_square(blocks[:, usable]),
         mean=slope[usable].astype(np.float64),
         around=around,
         group=(np.arange(count) * GROUPS) // max(count, 1),
@@ -265,11 +284,27 @@ def _squared_noise(seen: _Variances, gain: float | None, gain_error: float) -> t
     return (second, float(np.hypot(scatter, of_gain))) if np.hypot(scatter, of_gain) < error else (noise, error)
 
 
-def _half_square(changes: NDArray[np.float32], usable: NDArray[np.bool_]) -> Floats:
-    """Return half the mean square of changes (n, rows, X) per usable pixel; drift, which all share, is taken off."""
-    selected = changes[:, usable]
-    selected -= np.median(selected, axis=1, keepdims=True)
-    return np.asarray(np.einsum("ip,ip->p", selected, selected, dtype=np.float64) / (2.0 * len(selected)))
+def _change(sample: NDArray[Any], early: int, late: int) -> NDArray[np.float32]:
+    """Return read `late` minus read `early`, subtracted before it is rounded to float32."""
+    return np.asarray(sample[late].astype(np.float64) - sample[early], np.float32)
+
+
+def _near_variances(ramps: NDArray[Any]) -> tuple[Floats, Floats]:
+    """Return V1 and V2 of ramps (N, P); some thousand pixels at a time, which bounds the memory."""
+    v1, v2 = np.empty(ramps.shape[1]), np.empty(ramps.shape[1])
+    for start in range(0, ramps.shape[1], 4096):
+        part = slice(start, start + 4096)
+        values = ramps[:, part].astype(_exact(ramps))
+        rises = np.diff(values - values[0], axis=0)
+        v1[part] = _half_square(rises[:-1] - rises[1:])
+        v2[part] = _half_square(rises[:-2] - rises[2:])
+    return v1, v2
+
+
+def _half_square(changes: NDArray[np.floating]) -> Floats:
+    """Return half the mean square of changes (n, P) per pixel; drift, which all pixels share, is taken off."""
+    changes = changes - np.median(changes, axis=1, keepdims=True)
+    return np.asarray(np.einsum("ip,ip->p", changes, changes, dtype=np.float64) / (2.0 * len(changes)))
 
 
 def _ratio(top: Floats, bottom: Floats, group: NDArray[np.intp]) -> tuple[float, float]:

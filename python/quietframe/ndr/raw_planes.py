@@ -1,7 +1,8 @@
 """Rows of an uncompressed exposure straight from the file, without reading whole planes.
 
 A fit needs some rows of all reads at a time. In a TIFF whose planes lie one after the other uncompressed (what ImageJ
-and this package write) they are found by arithmetic; reading them so spares one pass over the whole file per block of rows.
+and this package write) they are found by arithmetic; reading them so spares one pass over the whole file per block of
+rows.
 """
 
 from __future__ import annotations
