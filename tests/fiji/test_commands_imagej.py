@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,7 @@ from quietframe.fiji.bridge import Fiji
 from quietframe.fiji.jvm import FijiError
 from quietframe.images import Image, read_image, write_image
 
-sys.path.insert(0, str(Path(__file__).parent))
-from onnx_models import run_model, write_model
+onnx_models = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("onnx_models.py"))))
 
 MACROS = jar.scripts_folder() / "macros"
 NAMES = ("Quietframe Denoise", "Quietframe NDR Subtract", "Quietframe ROI SNR")
@@ -39,7 +39,7 @@ EACH_OPTION = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx")
-    return write_model(tmp_path_factory.mktemp("a model") / "tiny net.zip")
+    return onnx_models.write_model(tmp_path_factory.mktemp("a model") / "tiny net.zip")
 
 
 @pytest.fixture(scope="module")
@@ -135,8 +135,11 @@ def test_denoise_folder_writes_what_python_computes(
     ]
     reads = read_image(exposure).array.astype(np.float32)
     noisy = np.stack([reads[stop] - reads[stop - 9] for stop in (9, 19, 29)])
-    network = write_model(tmp_path / "tiny.onnx")
-    for name, expected in {"cells_E0001_NDR": run_model(network, noisy), "single": run_model(network, single)}.items():
+    network = onnx_models.write_model(tmp_path / "tiny.onnx")
+    for name, expected in {
+        "cells_E0001_NDR": onnx_models.run_model(network, noisy),
+        "single": onnx_models.run_model(network, single),
+    }.items():
         result = read_image(out / f"{name}_DENOISED.tif")
         assert np.abs(result.array - expected).max() <= 1e-5 * np.ptp(expected)
     cells = read_image(out / "cells_E0001_NDR_DENOISED.tif")

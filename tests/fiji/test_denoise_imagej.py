@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,7 @@ from quietframe.fiji.bridge import Fiji
 from quietframe.fiji.jvm import FijiError
 from quietframe.images import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
-from onnx_models import run_model, write_model
+onnx_models = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("onnx_models.py"))))
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -25,7 +25,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+    return onnx_models.write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 def picture(*shape: int) -> np.ndarray[Any, Any]:
@@ -45,7 +45,7 @@ def test_pixels_equal_those_of_python_tiled_and_not(
     pixels = picture(*shape)
     result = imagej.run_command(COMMAND, pixels, model=model, tile=tile)["result"]
     assert result.array.dtype == np.float32
-    assert_equal(result.array, run_model(model, pixels))
+    assert_equal(result.array, onnx_models.run_model(model, pixels))
 
 
 @pytest.mark.parametrize(("axes", "shape"), [("ZYX", (3, 31, 40)), ("TYX", (3, 31, 40)), ("TZCYX", (2, 3, 2, 24, 20))])
@@ -57,7 +57,7 @@ def test_every_plane_of_a_stack_is_denoised_and_axes_calibration_and_labels_stay
     sizes = {"Y": 0.1, "X": 0.1} | ({"Z": 0.5} if "Z" in axes else {})
     given = Image(pixels, axes, sizes, 0.25, {"sample": "cells"}, labels)
     result = imagej.run_command(COMMAND, given, model=model)["result"]
-    assert_equal(result.array, run_model(model, pixels))
+    assert_equal(result.array, onnx_models.run_model(model, pixels))
     assert (result.axes, result.labels) == (axes, labels)
     assert result.pixel_size_um == pytest.approx(sizes)
     assert result.frame_interval_s == pytest.approx(0.25)
@@ -69,10 +69,10 @@ def test_every_plane_of_a_stack_is_denoised_and_axes_calibration_and_labels_stay
 
 
 def test_a_package_runs_as_its_bare_network_and_sixteen_bit_as_float(imagej: Fiji, model: Path, tmp_path: Path) -> None:
-    package = write_model(tmp_path / "my model.zip")
+    package = onnx_models.write_model(tmp_path / "my model.zip")
     pixels = picture(40, 50)
     result = imagej.run_command(COMMAND, pixels.astype(np.uint16), model=package, provider="cpu")["result"]
-    assert_equal(result.array, run_model(model, pixels))
+    assert_equal(result.array, onnx_models.run_model(model, pixels))
     assert result.info["quietframe.model"] == "my model.zip"
 
 
@@ -83,7 +83,7 @@ def test_signed_sixteen_bit_images_are_denoised_by_their_real_values(imagej: Fij
     imageplus.getCalibration().setSigned16BitCalibration()
     np.testing.assert_array_equal(imagej.from_imageplus(imageplus).array, pixels)
     result = imagej.run_command(COMMAND, imageplus, model=model)["result"]
-    assert_equal(result.array, run_model(model, pixels))
+    assert_equal(result.array, onnx_models.run_model(model, pixels))
 
 
 def test_tiled_memory_does_not_grow_with_calls(imagej: Fiji, model: Path) -> None:
@@ -124,7 +124,7 @@ def test_tiled_memory_does_not_grow_with_calls(imagej: Fiji, model: Path) -> Non
 def test_what_cannot_be_run_is_said_in_one_line(
     imagej: Fiji, tmp_path: Path, options: dict[str, Any], properties: dict[str, str | None] | None, message: str
 ) -> None:
-    path = write_model(tmp_path / "tiny.onnx", properties=properties)
+    path = onnx_models.write_model(tmp_path / "tiny.onnx", properties=properties)
     with pytest.raises(FijiError, match=message) as error:
         imagej.run_command(COMMAND, picture(30, 30), **{"model": path, **options})
     assert "\n" not in str(error.value)
@@ -132,11 +132,11 @@ def test_what_cannot_be_run_is_said_in_one_line(
 
 def test_models_of_two_channels_and_damaged_files_are_refused(imagej: Fiji, tmp_path: Path) -> None:
     empty = tmp_path / "empty.zip"
-    empty.write_bytes(write_model(tmp_path / "a.zip").read_bytes()[:200])
+    empty.write_bytes(onnx_models.write_model(tmp_path / "a.zip").read_bytes()[:200])
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no protobuf at all")
     for path, message in {
-        write_model(tmp_path / "two.onnx", channels=2): "takes 2 channels at once",
+        onnx_models.write_model(tmp_path / "two.onnx", channels=2): "takes 2 channels at once",
         empty: "not a readable zip",
         broken: "cannot load it",
     }.items():
