@@ -71,7 +71,7 @@ def test_every_command_explains_itself_and_each_option(words: str, capsys: pytes
         (["train", "n2v", "a.tif", "--out", "r", "--stepz", "3"], "Did you mean --steps"),
         (["info"], "requires an argument"),
         (["info", "missing.tif"], "missing.tif"),
-        (["denoise", "missing.tif", "o.tif", "--model", "m.zip"], "missing"),
+        (["denoise", "missing.tif", "o.tif", "--model", "m.zip"], "m.zip does not exist"),
     ],
 )
 def test_a_mistake_is_one_line_with_what_to_do_and_exit_2(

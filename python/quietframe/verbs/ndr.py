@@ -203,8 +203,10 @@ def fit(
         File for the flags (sum of 1 saturated, 2 jump, 4 not finite, 8 unusable, 16 falling).
     method
         optimal, last-first, fowler or lsq.
-    first, last
-        Reads used, from 1, both included; by default all from the file's ndr.first_valid.
+    first
+        First read used, from 1; by default the file's ndr.first_valid, else 1.
+    last
+        Last read used, from 1, included; by default the last of the exposure.
     jump_sigma
         Steps in a ramp above this significance are cosmic rays and cut out; 0: ramps are not tested.
     full_well_fraction
@@ -252,8 +254,10 @@ def measure(
     ----------
     files
         Images or stacks of one size.
-    bright, dark
-        Region: an ImageJ .roi file, a RoiSet.zip with one ROI, or x,y,w,h.
+    bright
+        Bright region: an ImageJ .roi file, a RoiSet.zip with one ROI, or x,y,w,h; by default found automatically.
+    dark
+        Dark region, given in the same way.
     csv
         File for one line per frame.
     plot
