@@ -91,6 +91,47 @@ def test_scripts_of_both_languages_and_macros_return_their_outputs(imagej: Fiji,
             imagej.run_script(tmp_path / name)
 
 
+def test_a_second_bridge_in_the_same_process_uses_the_same_imagej(imagej: Fiji) -> None:
+    with Fiji() as second:
+        assert second.commands == imagej.commands
+        assert second.run_macro('return "" + 6 * 7;') == "42"
+
+
+def test_a_java_machine_without_imagej_is_named(imagej: Fiji) -> None:
+    code = """
+import os
+import scyjava
+from quietframe.fiji import bridge, jvm
+os.environ["JAVA_HOME"] = str(jvm.find_java().home)
+scyjava.config.set_java_constraints(fetch="auto")
+scyjava.start_jvm([])
+try:
+    bridge.Fiji()
+except jvm.FijiError as error:
+    print(error)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "FIJI_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "already runs a Java machine without ImageJ" in done.stdout, done.stderr
+
+
+def test_esc_stops_a_command(imagej: Fiji) -> None:
+    from jpype import JClass
+
+    ij = JClass("ij.IJ")
+    stack = imagej.to_imageplus(np.zeros((4, 5, 6), np.uint16))
+    ij.setKeyDown(27)
+    try:
+        with pytest.raises(JClass("org.quietframe.Problem"), match="stopped by Esc"):
+            JClass("org.quietframe.NdrRamps").subtract(stack, 1, 1, "guarded", "adu", 0.0, 0.0)
+        ij.setKeyDown(27)
+        assert imagej.run_command("Quietframe NDR Subtract", stack, difference=1)  # an Esc of before does not count
+    finally:
+        ij.resetEscape()
+
+
 def test_an_endless_macro_is_stopped(imagej: Fiji) -> None:
     imagej.timeout_s = 1.0
     try:

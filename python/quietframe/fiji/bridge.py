@@ -253,6 +253,7 @@ class Fiji:
     def _watched(self, call: Callable[[], Any]) -> Any:
         """Run a Java call in a thread of its own, so that Ctrl-C and the time limit end it as Esc would."""
         outcome: dict[str, Any] = {}
+        _java("ij.IJ").resetEscape()
 
         def work() -> None:
             try:
@@ -282,6 +283,8 @@ class Fiji:
         _java("ij.WindowManager").setTempCurrentImage(None)
         if self._gateway is not None:
             self._gateway.dispose()
+        else:
+            _java("org.quietframe.OnnxModel").closeKept()
 
 
 def _java(name: str) -> Any:
