@@ -15,6 +15,7 @@ import platform
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,12 +77,12 @@ def measure(name: str, schedule: Schedule) -> dict[str, object]:
     }
 
 
-def table(results: dict[str, object], rows: list[dict[str, object]]) -> str:
+def table(results: dict[str, Any], rows: list[dict[str, object]]) -> str:
     columns = ("set", "noisy", "denoised", "careamics_400", "noisy_scaled", "denoised_scaled", "cpu_s_per_step")
     head = [
         f"# Noise2Void, {results['steps']} steps of 16 patches of 64 px, one noisy picture (PSNR in dB, peak 255)",
         "",
-        f"{results['machine']}; seed {results['seed']}",
+        ", ".join(f"{key} {value}" for key, value in results["machine"].items()) + f"; seed {results['seed']}",
         "",
         "careamics_400: CAREamics 0.3.5, measured once on a machine like this, not in this run.",
         "",
