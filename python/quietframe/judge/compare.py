@@ -80,7 +80,7 @@ def comparison_png(noisy: NDArray[Any], result: NDArray[Any], look: Look | None 
     height = 3.55 * (result.shape[0] / result.shape[1] + crop.height / crop.width) + 1.0
     figure = _figure(11.0, min(height, 14.0))
     axes = figure.subplots(2, 3)
-    titles = (*look.names, f"Difference ({look.names[0].lower()} − {look.names[1].lower()})")
+    titles = (*look.names, f"{look.names[0]} − {look.names[1]}")
     shown: list[Any] = []
     for column, (plane, limits) in enumerate(((noisy, gray), (result, gray), (difference, (-reach, reach)))):
         colours = "gray" if column < 2 else "RdBu_r"
