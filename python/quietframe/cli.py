@@ -52,8 +52,8 @@ GROUPS = {
 }
 
 
-def build_app() -> App:
-    """Register every verb; a verb's file is imported only when the verb is called."""
+def build_app(words: Sequence[str]) -> App:
+    """Register every verb; a verb's file is imported only when the verb is among the words that were typed."""
     app = App(
         name="quietframe",
         help="Take the noise out of microscopy images, above all out of non-destructive-readout exposures.\n\n"
@@ -67,14 +67,16 @@ def build_app() -> App:
     groups = {name: App(name=name, help=text) for name, text in GROUPS.items()}
     for group in groups.values():
         app.command(group)
-    for words, place in COMMANDS.items():
-        *group_name, name = words.split()
+    for command, place in COMMANDS.items():
+        *group_name, name = command.split()
         owner = groups[group_name[0]] if group_name else app
-        owner.command(f"quietframe.verbs.{place}", name=name, help=first_line(place))
+        # The whole docstring for the verb that is asked about, one line of it in the lists.
+        asked = list(words[: len(group_name) + 1]) == [*group_name, name]
+        owner.command(f"quietframe.verbs.{place}", name=name, help=None if asked else first_line(place))
     for method in method_names():
-        groups["train"].command(
-            f"quietframe.verbs.train:{method}", name=method.replace("_", "-"), help=method_summary(method)
-        )
+        name = method.replace("_", "-")
+        summary = None if list(words[:2]) == ["train", name] else method_summary(method)
+        groups["train"].command(f"quietframe.verbs.train:{method}", name=name, help=summary)
     return app
 
 
@@ -145,7 +147,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     words = [word for word in arguments if word != "--json"]
     try:
-        command, bound, ignored = build_app().parse_args(words, print_error=False, exit_on_error=False)
+        command, bound, ignored = build_app(words).parse_args(words, print_error=False, exit_on_error=False)
         with terminal_progress() as progress:
             if "progress" in ignored:
                 bound.arguments["progress"] = progress

@@ -44,7 +44,7 @@ def demo(
     Returns
     -------
     dict
-        ``report``, ``unit``, ``pictures`` (the numbers of each), ``imagej``, ``notes``, ``seconds``.
+        report, unit, pictures (the numbers of each), imagej, notes, seconds.
     """
     started = time.monotonic()
     _claim(out, overwrite)

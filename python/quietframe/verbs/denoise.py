@@ -1,4 +1,4 @@
-"""``denoise``: run a model package over a stack or hyperstack."""
+"""denoise: run a model package over a stack or hyperstack."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run_model(
     progress: Progress,
     command: str,
 ) -> dict[str, Any]:
-    """Run a package over a file; what `denoise` and ``model run`` share."""
+    """Run a package over a file; what `denoise` and model run share."""
     side = tile_option(tile)
     from ..inference.large import denoise_file
     from ..inference.package import read_package
@@ -111,7 +111,7 @@ def _report(done: Denoised, runner: Runner) -> dict[str, Any]:
 
 
 def tile_option(tile: str) -> int | Literal["auto"]:
-    """Return the option ``--tile`` as the rooms below take it: a number, or ``"auto"``."""
+    """Return the option --tile as the rooms below take it: a number, or "auto"."""
     if tile == "auto":
         return "auto"
     try:

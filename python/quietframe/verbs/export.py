@@ -1,4 +1,4 @@
-"""``export``: write the model package of a training run again, with a card."""
+"""export: write the model package of a training run again, with a card."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def export(
     Parameters
     ----------
     run
-        Run folder that ``quietframe train`` made.
+        Run folder that quietframe train made.
     out
         Package to write, a .zip.
     card

@@ -23,7 +23,7 @@ def install(*, fiji: Path | None = None, gpu: bool = False, dry_run: bool = Fals
     Returns
     -------
     dict
-        ``fiji``, ``dry_run``, and ``steps``: action and path of each file.
+        fiji, dry_run, and steps: action and path of each file.
     """
     from ..fiji.install import fiji_folder
     from ..fiji.install import install as install_into
@@ -33,7 +33,7 @@ def install(*, fiji: Path | None = None, gpu: bool = False, dry_run: bool = Fals
 
 
 def uninstall(*, fiji: Path | None = None, dry_run: bool = False) -> dict[str, Any]:
-    """Remove from a Fiji exactly what `install` wrote.
+    """Remove from a Fiji exactly what install wrote.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def uninstall(*, fiji: Path | None = None, dry_run: bool = False) -> dict[str, A
     Returns
     -------
     dict
-        ``fiji``, ``dry_run``, and ``steps``: action and path of each file.
+        fiji, dry_run, and steps: action and path of each file.
     """
     from ..fiji.install import fiji_folder
     from ..fiji.install import uninstall as uninstall_from
@@ -76,7 +76,7 @@ def doctor(*, fiji: Path | None = None) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``java``, ``imagej``, ``fiji``, ``problems``.
+        java, imagej, fiji, problems.
     """
     import os
 
@@ -112,7 +112,7 @@ def run(
     script
         Label of a menu command ("Quietframe Denoise", "Gaussian Blur..."), or a file: .ijm, .groovy, .py.
     settings
-        Its options, ``key=value`` each.
+        Its options, key=value each.
     image
         The image that a menu command works on.
     out
@@ -127,7 +127,7 @@ def run(
     Returns
     -------
     dict
-        ``script``, ``imagej`` (version), ``out``, and ``outputs``: what the script returned by name.
+        script, imagej (version), out, and outputs: what the script returned by name.
     """
     from ..fiji.bridge import Fiji
     from ..images import Image, read_image, write_image

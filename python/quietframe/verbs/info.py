@@ -36,9 +36,9 @@ def info(
     Returns
     -------
     dict
-        ``axes``, ``shape``, ``dtype``, ``n_planes``, ``pixel_size_um``, ``frame_interval_s``, ``ndr``, ``info``,
-        ``n_labels``, ``minimum``, ``maximum``, ``mean``, ``saturation_level``, ``saturated_fraction``, ``noise_sigma``,
-        ``noise_method``, ``n_nan``, ``n_infinite``, ``remarks``, ``warnings``.
+        axes, shape, dtype, n_planes, pixel_size_um, frame_interval_s, ndr, info,
+        n_labels, minimum, maximum, mean, saturation_level, saturated_fraction, noise_sigma,
+        noise_method, n_nan, n_infinite, remarks, warnings.
     """
     from ..images import open_image
     from ..metrics.overview import overview

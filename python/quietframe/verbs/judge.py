@@ -40,18 +40,18 @@ def judge(
     repeat
         A second exposure of the same scene, made into the same kind of picture.
     exposure
-        The exposure that `noisy` was made of by `ndr subtract` or `ndr fit`.
+        The exposure that NOISY was made of by ndr subtract or ndr fit.
     model
-        The model package that made `result`.
+        The model package that made RESULT.
     overwrite
         Replace an existing report.
 
     Returns
     -------
     dict
-        ``mse``, ``mse_standard_error``, ``rms``, ``rms_upper``; the same with ``noisy_``; ``improvement_db``;
-        ``flagged_pixels``, ``flagged_places``; ``evidence`` (repeat, frames, exposure, model halves, none) and
-        ``evidence_text``; ``unit``; ``frames``; ``single``; ``warnings``; ``report``.
+        mse, mse_standard_error, rms, rms_upper; the same with noisy_; improvement_db;
+        flagged_pixels, flagged_places; evidence (repeat, frames, exposure, model halves, none) and
+        evidence_text; unit; frames; single; warnings; report.
 
     Raises
     ------

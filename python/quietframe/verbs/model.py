@@ -1,4 +1,4 @@
-"""``model info | check | run``: look into, check and run model packages, ours and others'."""
+"""model info | check | run: look into, check and run model packages, ours and others'."""
 
 from __future__ import annotations
 

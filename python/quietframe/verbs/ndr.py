@@ -66,6 +66,7 @@ _USUAL_CAMERA = SimulatedCamera()
 
 def simulate(
     out: Path,
+    /,
     *,
     image: Path,
     flux: float = 1.0,
@@ -77,14 +78,14 @@ def simulate(
 ) -> dict[str, Any]:
     """Simulate an exposure of a non-destructive-readout camera that looks at a real image.
 
-    Beside OUT (``NAME.tif``) its exact truth is written: ``NAME_TRUTH.tif``, the mean rate in electrons per pixel and
-    sub-frame with dark current, and ``NAME_TRUTH_PARTS.tif`` with the scene, the dark current, the read noise, and the
+    Beside OUT (NAME.tif) its exact truth is written: NAME_TRUTH.tif, the mean rate in electrons per pixel and
+    sub-frame with dark current, and NAME_TRUTH_PARTS.tif with the scene, the dark current, the read noise, and the
     first read after a cosmic ray and in saturation (0: none).
 
     Parameters
     ----------
     out
-        Exposure to write, e.g. ``neuron_E0001_NDR.tif``.
+        Exposure to write, e.g. neuron_E0001_NDR.tif.
     image
         The scene: one gray plane.
     flux
@@ -118,6 +119,7 @@ def simulate(
 def subtract(
     source: Path,
     out: Path,
+    /,
     *,
     difference: int,
     first: int | None = None,
@@ -135,7 +137,7 @@ def subtract(
     source
         Exposure: a stack whose T axis counts the reads.
     out
-        Stack of difference images to write, e.g. ``neuron_E0001_D020.tif``.
+        Stack of difference images to write, e.g. neuron_E0001_D020.tif.
     difference
         K, sub-frames in one difference image.
     first
@@ -172,6 +174,7 @@ def subtract(
 def fit(
     source: Path,
     out_rate: Path,
+    /,
     *,
     variance: Path | None = None,
     flags: Path | None = None,
@@ -196,7 +199,7 @@ def fit(
     source
         Exposure: a stack whose T axis counts the reads.
     out_rate
-        Rate to write, e.g. ``neuron_E0001_RATE.tif``.
+        Rate to write, e.g. neuron_E0001_RATE.tif.
     variance
         File for the variance of the rate: three planes, total, Poisson part, read-noise part.
     flags
@@ -236,6 +239,7 @@ def fit(
 
 def measure(
     files: list[Path],
+    /,
     *,
     bright: str | None = None,
     dark: str | None = None,

@@ -38,8 +38,8 @@ def score(
     Returns
     -------
     dict
-        ``psnr``, ``psnr_affine``, ``nrmse``, ``ssim`` (means over the frames), ``frames`` (the same for each, from 1),
-        ``data_range``, ``data_range_from``, ``result``, ``truth``, ``axes``, ``shape``.
+        psnr, psnr_affine, nrmse, ssim (means over the frames), frames (the same for each, from 1),
+        data_range, data_range_from, result, truth, axes, shape.
 
     Raises
     ------

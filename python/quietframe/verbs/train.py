@@ -66,7 +66,7 @@ def method_summary(name: str) -> str:
 
 
 def make_command(method: str) -> Callable[..., dict[str, Any]]:
-    """Make the command of a method: its settings and the schedule are options, its data decide on ``--target``.
+    """Make the command of a method: its settings and the schedule are options, its data decide on --target.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def _with_options(command: Any, method: str, module: Any, schedule_class: Any) -
 
 
 def __getattr__(name: str) -> Callable[..., dict[str, Any]]:
-    """Give the command of a method as ``train.<method>``, for `quietframe.cli`."""
+    """Give the command of a method as train.<method>, for `quietframe.cli`."""
     if name.startswith("_") or name not in method_names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return make_command(name)
@@ -147,8 +147,8 @@ def train(request: Request, progress: Progress = silent) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``run``, ``model``, ``method``, ``steps``, ``best_step``, ``loss``, ``validation``, ``seconds``,
-        ``patches_per_s``, ``device``, ``stopped``, ``notes``, ``summary``.
+        run, model, method, steps, best_step, loss, validation, seconds,
+        patches_per_s, device, stopped, notes, summary.
     """
     from ..training import loop, run_folder
     from ..training.checkpoint import load_checkpoint, load_trained
