@@ -59,8 +59,8 @@ def build_app(words: Sequence[str]) -> App:
         help="Take the noise out of microscopy images, above all out of non-destructive-readout exposures.\n\n"
         "Every command takes --json (one object on stdout) and --help. Sub-frames count from 1.",
         version=lambda: version("quietframe"),
-        # Markdown would cost a tenth of a second at every --help.
-        help_format="plaintext",
+        # Markdown joins the lines of a paragraph, but costs a tenth of a second: not for a bare --help.
+        help_format="markdown" if words and not words[0].startswith("-") else "plaintext",
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
