@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -65,7 +66,8 @@ def test_base_install_runs_and_names_the_extra_that_is_missing(wheel: Path, tmp_
     make = "import numpy, tifffile; tifffile.imwrite('a.tif', numpy.random.default_rng(0).random((64, 64), 'float32'))"
     subprocess.run([str(python), "-c", make], check=True, cwd=tmp_path, timeout=60)
     assert run("info", "a.tif").returncode == 0
-    (tmp_path / "m.onnx").write_bytes(b"not read without a runtime")
+    tiny = runpy.run_path(str(REPOSITORY / "tests" / "tiny_models.py"))
+    (tmp_path / "m.onnx").write_bytes(tiny["box_model"]())
     for arguments, extra in {
         ("denoise", "a.tif", "b.tif", "--model", "m.onnx"): "quietframe[cpu]",
         ("train", "n2v", "a.tif", "--out", "run"): "quietframe[train]",

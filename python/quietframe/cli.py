@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
-
-from cyclopts import App, CycloptsError, Parameter
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import QuietframeError
+from .methods import method_names, method_summary
 from .progress import Progress, silent
-from .verbs.train import method_names, method_summary
+
+if TYPE_CHECKING:
+    from cyclopts import App
 
 COMMANDS = {
     "demo": "demo:demo",
@@ -44,6 +47,11 @@ COMMANDS = {
 }
 """What is typed -> ``file:function`` in `quietframe.verbs`. The methods of ``train`` come from the folder listing."""
 
+ABOUT = (
+    "Take the noise out of microscopy images, above all out of non-destructive-readout exposures. Every command takes "
+    "--help, and --json (one object on stdout). Sub-frames count from 1."
+)
+
 GROUPS = {
     "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, measure.",
     "train": "Train a denoiser; ends in a model package.",
@@ -54,13 +62,12 @@ GROUPS = {
 
 def build_app(words: Sequence[str]) -> App:
     """Register every verb; a verb's file is imported only when the verb is among the words that were typed."""
+    from cyclopts import App, Parameter
+
     app = App(
         name="quietframe",
-        help="Take the noise out of microscopy images, above all out of non-destructive-readout exposures.\n\n"
-        "Every command takes --json (one object on stdout) and --help. Sub-frames count from 1.",
         version=lambda: version("quietframe"),
-        # Markdown joins the lines of a paragraph, but costs a tenth of a second: not for a bare --help.
-        help_format="markdown" if words and not words[0].startswith("-") else "plaintext",
+        help_format="markdown",
         default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
@@ -78,6 +85,25 @@ def build_app(words: Sequence[str]) -> App:
         summary = None if list(words[:2]) == ["train", name] else method_summary(method)
         groups["train"].command(f"quietframe.verbs.train:{method}", name=name, help=summary)
     return app
+
+
+def overview() -> str:
+    """Return the list of all commands, which is what a bare ``quietframe`` or ``quietframe --help`` shows.
+
+    Written out here and not left to cyclopts, whose import alone takes longer than this list.
+    """
+    lists = {}
+    for command, place in COMMANDS.items():
+        if command == "denoise":
+            lists |= {f"train {name.replace('_', '-')}": method_summary(name) for name in method_names()}
+        lists[command] = first_line(place)
+    wide = max(len(command) for command in lists) + 4
+    columns = min(shutil.get_terminal_size().columns, 100)
+    rows = [
+        textwrap.fill(text, columns, initial_indent=f"  {command:<{wide - 2}}", subsequent_indent=" " * wide)
+        for command, text in lists.items()
+    ]
+    return "\n".join(["Usage: quietframe COMMAND ...", "", *textwrap.wrap(ABOUT, columns), "", *rows])
 
 
 def first_line(place: str) -> str:
@@ -146,18 +172,11 @@ def render(result: Any, *, as_json: bool) -> str:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     words = [word for word in arguments if word != "--json"]
+    if words in ([], ["--help"], ["-h"]):
+        print(overview())
+        return 0
     try:
-        command, bound, ignored = build_app(words).parse_args(words, print_error=False, exit_on_error=False)
-        with terminal_progress() as progress:
-            if "progress" in ignored:
-                bound.arguments["progress"] = progress
-            result = command(*bound.args, **bound.kwargs)
-        text = render(result, as_json="--json" in arguments)
-        if text:
-            print(text)
-        return int(result.get("exit_code", 0)) if isinstance(result, dict) else 0
-    except CycloptsError as error:
-        return complain(" ".join(str(error).split()), hint=f"see: quietframe {command_of(words)}--help")
+        return execute(words, as_json="--json" in arguments)
     except QuietframeError as error:
         return complain(str(error))
     except MemoryError:
@@ -169,6 +188,24 @@ def run(arguments: Sequence[str]) -> int:
         # The reader of our output went away (``| head``): nothing is left to say to it.
         sys.stdout = None
         return 0
+
+
+def execute(words: Sequence[str], *, as_json: bool) -> int:
+    """Call the verb that the words name and print what it returns."""
+    from cyclopts import CycloptsError
+
+    try:
+        command, bound, ignored = build_app(words).parse_args(list(words), print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        return complain(" ".join(str(error).split()), hint=f"see: quietframe {command_of(words)}--help")
+    with terminal_progress() as progress:
+        if "progress" in ignored:
+            bound.arguments["progress"] = progress
+        result = command(*bound.args, **bound.kwargs)
+    text = render(result, as_json=as_json)
+    if text:
+        print(text)
+    return int(result.get("exit_code", 0)) if isinstance(result, dict) else 0
 
 
 def command_of(words: Sequence[str]) -> str:

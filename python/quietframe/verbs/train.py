@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,8 +11,8 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .. import methods
 from ..errors import InputError, MissingExtraError, OptionError, unknown
+from ..methods import method_names, method_summary
 from ..progress import Progress, silent
 
 _HELP = """{summary}
@@ -50,19 +49,6 @@ class Request:
     schedule: Any
     resume: bool
     overwrite: bool
-
-
-def method_names() -> list[str]:
-    """Names of all learned methods: the files of `quietframe.methods`."""
-    folder = Path(str(methods.__file__)).parent
-    return sorted(file.stem for file in folder.glob("*.py") if not file.stem.startswith("_"))
-
-
-def method_summary(name: str) -> str:
-    """First paragraph of a method's docstring, read without importing it."""
-    file = Path(str(methods.__file__)).with_name(f"{name}.py")
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return " ".join(docstring.partition("\n\n")[0].split())
 
 
 def make_command(method: str) -> Callable[..., dict[str, Any]]:
