@@ -31,6 +31,7 @@ COMMANDS = {
     "ndr simulate": "ndr:simulate",
     "ndr subtract": "ndr:subtract",
     "ndr fit": "ndr:fit",
+    "ndr calibrate": "ndr:calibrate",
     "ndr measure": "ndr:measure",
     "denoise": "denoise:denoise",
     "export": "export:export",
