@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quietframe.errors import InputError
-from quietframe.ndr.split import split_exposure
+from quietframe.ndr.split import split_exposure, split_halves
 
 
 @given(n_reads=st.integers(14, 400), first=st.integers(0, 3))
@@ -34,3 +34,17 @@ def test_a_long_exposure_gives_differences_of_twenty() -> None:
 def test_too_few_reads_are_refused_with_the_least_number() -> None:
     with pytest.raises(InputError, match=r"13 usable reads are too few.*at least 14"):
         split_exposure(13)
+
+
+@given(n_reads=st.integers(4, 300), first=st.integers(0, 3), guard=st.integers(0, 5))
+def test_halves_are_equally_long_and_keep_their_guard(n_reads: int, first: int, guard: int) -> None:
+    if (n_reads - first - guard + 1) // 2 < 2:
+        with pytest.raises(InputError, match=f"it takes at least {guard + 3}"):
+            split_halves(n_reads, first, guard=guard)
+        return
+    halves = split_halves(n_reads, first, guard=guard)
+    (a, b), (c, d) = halves.a, halves.b
+    assert b - a == d - c >= 2
+    assert (a, d) == (first, n_reads)
+    left_out = c - (b - 1)  # sub-frames from the last read of A to the first of B
+    assert guard <= left_out <= guard + 1

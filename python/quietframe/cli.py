@@ -32,6 +32,7 @@ COMMANDS = {
     "ndr subtract": "ndr:subtract",
     "ndr fit": "ndr:fit",
     "ndr calibrate": "ndr:calibrate",
+    "ndr split": "ndr_split:split",
     "ndr measure": "ndr:measure",
     "denoise": "denoise:denoise",
     "export": "export:export",
@@ -54,7 +55,7 @@ ABOUT = (
 )
 
 GROUPS = {
-    "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, measure.",
+    "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, split, measure, draw.",
     "train": "Train a denoiser; ends in a model package.",
     "model": "Model packages, ours and others': look into, check, run.",
     "fiji": "Install into Fiji, diagnose it, run scripts in ImageJ.",

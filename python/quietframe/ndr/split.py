@@ -3,8 +3,9 @@
 Two differences that share a read have correlated noise (-s^2 for abutting ones), and a network trained on such pairs
 learns the noise. So every part ends one guard read before the next one begins.
 
-The exposure is cut into seven guarded differences of k reads. The first three and the next three are the two sides:
-a difference of one side is an input, the optimal fit of the WHOLE other side is its target, which is far less noisy and
+`split_halves` cuts a ramp into two halves to judge by. `split_exposure` makes what it takes to train and judge from one
+exposure: it is cut into seven guarded differences of k reads. The first three and the next three are the two sides: a
+difference of one side is an input, the optimal fit of the WHOLE other side is its target, which is far less noisy and
 shares no read with it. The seventh is kept apart: no training sees it.
 """
 
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import InputError
+from ..errors import InputError, OptionError
+from .reads import check_range
 from .subtract import Window, difference_windows
 
 PER_SIDE = 3
@@ -71,3 +73,50 @@ def split_exposure(n_reads: int, first: int = 0) -> Split:
     ranges = [(side[0][0], side[-1][1] + 1) for side in sides]
     targets = [ranges[1]] * PER_SIDE + [ranges[0]] * PER_SIDE
     return Split(difference, tuple(sides[0] + sides[1]), tuple(targets), windows[2 * PER_SIDE])
+
+
+@dataclass(frozen=True)
+class Halves:
+    """Two ranges of reads ``[first, last)``, equally long, that share none; reads count from 0."""
+
+    a: tuple[int, int]
+    b: tuple[int, int]
+
+
+def split_halves(n_reads: int, first: int = 0, last: int | None = None, *, guard: int = 1) -> Halves:
+    """Cut reads ``first ... last - 1`` into two equal halves with `guard` sub-frames left out between them.
+
+    Parameters
+    ----------
+    n_reads
+        Reads of the exposure.
+    first, last
+        Reads used, ``[first, last)``, from 0.
+    guard
+        Sub-frames left out between the last read of one half and the first of the other; 0: they share that read.
+
+    Raises
+    ------
+    InputError, OptionError
+        When a half would have fewer than two reads, or the guard is negative.
+
+    Examples
+    --------
+    >>> split_halves(100)
+    Halves(a=(0, 50), b=(50, 100))
+    """
+    first, last = check_range(n_reads, first, last)
+    check_guard(guard)
+    size = (last - first - guard + 1) // 2
+    if size < 2:
+        raise InputError(
+            f"{last - first} reads do not give two halves of 2 reads or more with a guard of {guard} "
+            f"sub-frame{'' if guard == 1 else 's'} between them; it takes at least {guard + 3}"
+        )
+    return Halves((first, first + size), (last - size, last))
+
+
+def check_guard(guard: int) -> None:
+    """Refuse a negative guard."""
+    if guard < 0:
+        raise OptionError(f"guard is the number of sub-frames left out, 0 or more (1 is usual); got {guard}")
