@@ -36,7 +36,7 @@ def test_too_few_reads_are_refused_with_the_least_number() -> None:
         split_exposure(13)
 
 
-@given(n_reads=st.integers(4, 300), first=st.integers(0, 3), guard=st.integers(0, 5))
+@given(n_reads=st.integers(6, 300), first=st.integers(0, 3), guard=st.integers(0, 5))
 def test_halves_are_equally_long_and_keep_their_guard(n_reads: int, first: int, guard: int) -> None:
     if (n_reads - first - guard + 1) // 2 < 2:
         with pytest.raises(InputError, match=f"it takes at least {guard + 3}"):

@@ -1,4 +1,4 @@
-"""`quietframe ndr`: simulate an exposure, make difference images, fit its rate, measure SNR."""
+"""`quietframe ndr`: simulate an exposure, make difference images, fit its rate, calibrate the camera, measure SNR."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..camera import Camera
 from ..ndr.simulated_camera import SimulatedCamera
 from ..progress import Progress, silent
 
-__all__ = ["CameraOptions", "SimulatedCamera", "fit", "measure", "simulate", "subtract"]
+__all__ = ["CameraOptions", "SimulatedCamera", "calibrate", "fit", "measure", "simulate", "subtract"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,8 @@ def subtract(
     difference: int,
     first: int | None = None,
     spacing: str = "guarded",
+    fit_window: bool = False,
+    variance: Path | None = None,
     unit: str = "adu",
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
@@ -144,6 +146,11 @@ def subtract(
         First read used, from 1; by default the file's ndr.first_valid, else 1.
     spacing
         guarded (windows K+1 apart: independent noise), abutting (K apart, one read shared), rolling (1 apart), single.
+    fit_window
+        Fit all K+1 reads of each difference instead of using two: the same light and time with less noise (SNR up to
+        x 1.9 at K = 20, where read noise rules). Pixels without two reads below saturation are NaN.
+    variance
+        With --fit-window: file for the variance of each image.
     unit
         adu, electrons, or rate (electrons per pixel and second).
     axes
@@ -153,18 +160,30 @@ def subtract(
     overwrite
         Replace OUT if it exists.
     """
+    from ..errors import OptionError
     from ..images import write_planes
     from ..ndr.exposure import open_exposure
+    from ..ndr.fit_window import WindowWriter
     from ..ndr.results import describe_differences, difference_scaling, report_differences
     from ..ndr.subtract import difference_windows, differences
     from ..outputs import check_output
 
     check_output(out, overwrite=overwrite)
+    if variance is not None:
+        check_output(variance, overwrite=overwrite)
+        if not fit_window:
+            raise OptionError("--variance goes with --fit-window; without it the variance is rate x K + 2 s^2")
     with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
         start = exposure.first_valid if first is None else first - 1
         windows = difference_windows(len(exposure.reads), difference, start, spacing)
-        scaled = difference_scaling(exposure, unit, difference)
         options = {"difference": difference, "first": start + 1, "spacing": spacing, "unit": unit}
+        if fit_window:
+            writer = WindowWriter.make(exposure, windows, unit)
+            meta = describe_differences(exposure, windows, {**options, "fit_window": "true"}, writer.scaling)
+            writer.write(out, variance, meta, overwrite=overwrite, progress=progress)
+            fitted = writer.report(variance)
+            return fitted | report_differences(out, meta, windows, (*exposure.notes, *fitted["notes"]))
+        scaled = difference_scaling(exposure, unit, difference)
         meta = describe_differences(exposure, windows, options, scaled)
         planes = differences(exposure.reads, windows, scale=scaled.factor, progress=progress)
         write_planes(out, planes, meta, overwrite=overwrite)
@@ -235,6 +254,53 @@ def fit(
         fitted = fit_exposure(exposure, request, progress=progress)
         written = write_fit(exposure, fitted, (out_rate, variance, flags), overwrite=overwrite)
         return report(exposure, fitted, written)
+
+
+def calibrate(
+    source: Path,
+    /,
+    *,
+    read_noise_map: Path | None = None,
+    first: int | None = None,
+    last: int | None = None,
+    axes: str | None = None,
+    camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
+    overwrite: bool = False,
+    progress: Annotated[Progress, Parameter(parse=False)] = silent,
+) -> dict[str, Any]:
+    """Measure gain and read noise of the camera from one exposure, with no flats and no darks.
+
+    Along a ramp shot noise is white and read noise is not, which tells one from the other. The classic mean-variance
+    line is given beside it, and a warning where a non-linear camera or coupled pixels make the gain unsafe.
+
+    Parameters
+    ----------
+    source
+        Exposure: a stack whose T axis counts the reads.
+    read_noise_map
+        File for the read noise of every pixel, electrons rms per read.
+    first
+        First read used, from 1; by default the file's ndr.first_valid, else 1.
+    last
+        Last read used, from 1, included; by default the last of the exposure.
+    axes
+        Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
+    camera
+        What is known of the camera; with its gain the read noise is more certain.
+    overwrite
+        Replace the map if it exists.
+    """
+    from ..ndr.calibrate_exposure import calibrate_exposure, report, write_map
+    from ..ndr.exposure import open_exposure
+    from ..outputs import check_output
+
+    if read_noise_map is not None:
+        check_output(read_noise_map, overwrite=overwrite)
+    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+        done = calibrate_exposure(exposure, first, last, with_map=read_noise_map is not None, progress=progress)
+        if read_noise_map is not None:
+            write_map(exposure, done, read_noise_map, overwrite=overwrite)
+        return report(exposure, done, read_noise_map)
 
 
 def measure(
