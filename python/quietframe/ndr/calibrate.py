@@ -1,13 +1,8 @@
 """Gain and read noise of a camera from one ramp, with no flat and no dark exposure.
 
-With the adjacent differences d_i of one ramp in ADU, gain g [e-/ADU], flux f and read noise s [e-]:
-
-- ``V1 = <(d_i - d_{i+1})^2> / 2 = (f + 3 s^2) / g^2``
-- ``V2 = <(d_i - d_{i+2})^2> / 2 = (f + 2 s^2) / g^2``, so ``s^2 / g^2 = V1 - V2``
-- for guarded windows of k sub-frames ``Vk = (k f + 2 s^2) / g^2``, so ``1/g = sum (Vk - V2) / ((k - 1) sum mean d)``
-
-The pixel's own signal cancels in every one of these differences, so structure, offset and kTC noise do no harm.
-Rounding to whole ADU adds 1/12 ADU^2 to the read noise, which is taken off.
+Along a ramp shot noise is white and read noise is not, and the variance of the shot noise is the mean signal over the
+gain (`noise_spectrum`): bright pixels tell the gain, all pixels tell the read noise. Rounding to whole ADU adds 1/12
+ADU^2 to the squared read noise, which is taken off.
 """
 
 from __future__ import annotations
@@ -21,14 +16,23 @@ from scipy import ndimage
 
 from ..camera import Camera
 from ..errors import InputError
+from .noise_spectrum import Common, Separation, power, separate
 from .reads import Reads, as_reads, check_range
 
 SAMPLES = 2**24
 """Reads x pixels that are looked at; rows are left out evenly where there are more."""
 
 LONGEST_WINDOW = 16
+"""Sub-frames in the windows that are compared to find ramps that jump."""
+
+SHORTEST = 6
+"""Reads that a gain needs."""
+
 GROUPS = 16
 """Parts of the image whose scatter gives the errors."""
+
+ROUNDING = 1.0 / 12.0
+"""Variance that rounding to whole ADU adds to every read [ADU^2]."""
 
 WORST_ERROR = 0.1
 """A gain less certain than this (relative) is no measurement: rates in ADU are better than wrong electrons."""
@@ -48,10 +52,10 @@ class Calibration:
         Read noise of one read [ADU rms] and its standard error.
     saturation_adu
         Level at which ramps stop rising, when some do; None otherwise.
-    window
-        k of the longest windows compared; 1 when the ramp is too short for the gain.
     reason
         Why there is no gain; empty when there is.
+    trusted_adu
+        Level up to which reads were used, ADU.
     """
 
     gain_e_per_adu: float | None
@@ -59,8 +63,8 @@ class Calibration:
     read_noise_adu: float
     read_noise_error: float
     saturation_adu: float | None
-    window: int
     reason: str = ""
+    trusted_adu: float = np.inf
 
     @property
     def read_noise_e(self) -> float | None:
@@ -89,6 +93,37 @@ def calibrate(
     InputError
         When all reads are equal, there are fewer than 4 (noise cannot be told from signal), or no pixel is usable.
     """
+    prepared = prepare(reads, first, last)
+    return solve(prepared, look(prepared.sample, prepared.usable), gain_e_per_adu)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The part of a ramp that is looked at.
+
+    Parameters
+    ----------
+    sample
+        Rows of the reads, shape (N, rows, X), ADU.
+    usable
+        Pixels with a whole ramp that does not jump, shape (rows, X).
+    level
+        Level at which ramps stop rising [ADU]; None when none do.
+    trusted
+        Level up to which reads are used, ADU.
+    rounded
+        Whether reads are whole numbers.
+    """
+
+    sample: NDArray[Any]
+    usable: NDArray[np.bool_]
+    level: float | None
+    trusted: float
+    rounded: bool
+
+
+def prepare(reads: Reads | NDArray[Any], first: int = 0, last: int | None = None) -> Prepared:
+    """Take a sample of rows and find its usable pixels; raises as `calibrate` does."""
     stack = as_reads(reads)
     first, last = check_range(len(stack), first, last)
     sample = _sample(stack, first, last)
@@ -104,14 +139,17 @@ def calibrate(
             "--gain-e-per-adu"
         )
     level = find_saturation(sample)
-    end = float(np.iinfo(stack.dtype).max) if stack.dtype.kind in "ui" else np.inf
-    usable = _usable(sample, level, end)
+    trusted = float(np.iinfo(stack.dtype).max) if stack.dtype.kind in "ui" else np.inf
+    if level is not None:
+        whole = np.isfinite(sample).all(axis=0)
+        trusted = level - 0.15 * (level - float(np.median(sample[0][whole])))
+    usable = _usable(sample, trusted)
     if np.count_nonzero(usable) < GROUPS:
         raise InputError(
             f"only {np.count_nonzero(usable)} of {usable.size} pixels have a whole, finite, unsaturated ramp: too few "
             "to measure the read noise; give --read-noise-e and --gain-e-per-adu, or --last to use fewer reads"
         )
-    return _photon_transfer(sample, usable, level, gain_e_per_adu, stack.dtype.kind in "ui")
+    return Prepared(sample, usable, level, trusted, stack.dtype.kind in "ui")
 
 
 def _sample(stack: Reads, first: int, last: int) -> NDArray[Any]:
@@ -159,14 +197,9 @@ def find_saturation(sample: NDArray[Any]) -> float | None:
     return middle - 4.0 * spread
 
 
-def _usable(sample: NDArray[Any], level: float | None, end: float) -> NDArray[np.bool_]:
+def _usable(sample: NDArray[Any], trusted: float) -> NDArray[np.bool_]:
     """Find pixels without a missing read, a read near saturation, or a jump."""
     usable = np.asarray(np.isfinite(sample).all(axis=0))
-    if not usable.any():
-        return usable
-    trusted = end
-    if level is not None:
-        trusted = level - 0.15 * (level - float(np.median(sample[0][usable])))
     with np.errstate(invalid="ignore"):
         usable &= sample.max(axis=0) < trusted
     if np.count_nonzero(usable) < GROUPS:
@@ -178,7 +211,7 @@ def _usable(sample: NDArray[Any], level: float | None, end: float) -> NDArray[np
 def _calm(ramps: NDArray[Any]) -> NDArray[np.bool_]:
     """Find the ramps (N, P) without a jump between two reads, judged against ramps of about the same signal."""
     calm = np.empty(ramps.shape[1], bool)
-    for part in _alike(ramps[-1].astype(np.float64) - ramps[0]):
+    for part in alike(ramps[-1].astype(np.float64) - ramps[0]):
         bend = np.abs(np.diff(ramps[:, part].astype(_exact(ramps)), n=2, axis=0))
         calm[part] = bend.max(axis=0) < 6.0 * _scale(bend)
     return calm
@@ -189,7 +222,7 @@ def _exact(reads: NDArray[Any]) -> Any:
     return np.float32 if reads.dtype.itemsize <= 2 or reads.dtype == np.float32 else np.float64
 
 
-def _alike(signal: Floats) -> list[NDArray[np.intp]]:
+def alike(signal: Floats) -> list[NDArray[np.intp]]:
     """Cut pixels into parts of about the same signal."""
     order = np.argsort(signal, kind="stable")
     return np.array_split(order, max(1, min(32, len(order) // 64)))
@@ -201,87 +234,153 @@ def _scale(absolute: NDArray[Any]) -> float:
 
 
 @dataclass(frozen=True)
-class _Variances:
-    """What the equations need, one number per usable pixel (ADU, ADU^2), and what part of the image it lies in."""
+class Seen:
+    """The pixels that can be used and the spectra of their ramps.
 
-    v1: Floats
-    v2: Floats
-    vk: Floats
+    Parameters
+    ----------
+    usable
+        Which pixels of the sample, shape (rows, X).
+    mean
+        Mean difference of each usable pixel, shape (P,), ADU.
+    light
+        The same with its noise taken out as far as the neighbours tell, shape (P,), ADU.
+    common
+        What all ramps share.
+    spectrum
+        Power of each ramp, shape (N - 2, P), ADU^2.
+    """
+
+    usable: NDArray[np.bool_]
     mean: Floats
-    around: Floats
-    group: NDArray[np.intp]
-    window: int
-    blocks: int
+    light: Floats
+    common: Common
+    spectrum: NDArray[np.float32]
+
+    @property
+    def group(self) -> NDArray[np.intp]:
+        """What part of the image each pixel lies in."""
+        return (np.arange(self.mean.size) * GROUPS) // max(self.mean.size, 1)
 
 
-def _photon_transfer(
-    sample: NDArray[Any], usable: NDArray[np.bool_], level: float | None, known_gain: float | None, rounded: bool
-) -> Calibration:
-    """Solve V1, V2 and Vk for gain and read noise."""
-    seen = _variances(sample, usable)
-    gain, gain_error, reason = _gain(seen, len(sample))
-    noise, error = _squared_noise(seen, known_gain or gain, 0.0 if known_gain else gain_error or 0.0)
-    read_noise = float(np.sqrt(max(noise - (1.0 / 12.0 if rounded else 0.0), 0.0)))
-    read_error = error / (2 * read_noise) if read_noise else float(np.sqrt(error))
-    return Calibration(gain, gain_error, read_noise, read_error, level, seen.window, reason)
+def look(sample: NDArray[Any], usable: NDArray[np.bool_]) -> Seen:
+    """Leave out the ramps that jump by less than `_calm` sees, and transform the others.
 
-
-def _variances(sample: NDArray[Any], usable: NDArray[np.bool_]) -> _Variances:
-    """Return V1, V2 and Vk per pixel."""
+    Parameters
+    ----------
+    sample
+        Reads, shape (N, rows, X), ADU.
+    usable
+        Pixels with a whole ramp, shape (rows, X).
+    """
     n_reads = len(sample)
+    slope = _change(sample, 0, n_reads - 1) / (n_reads - 1)
     window = min(LONGEST_WINDOW, n_reads // 2 - 1)
     starts = range(0, n_reads - window, window + 1)
-    blocks = np.diff(np.stack([_change(sample, start, start + window) for start in starts]), axis=0)
-    slope = _change(sample, 0, n_reads - 1) / (n_reads - 1)
-    # Steps too small for the test on neighbouring reads show between long windows.
-    calm = np.empty(int(np.count_nonzero(usable)), bool)
-    for part in _alike(slope[usable].astype(np.float64)):
-        between = np.abs(blocks[:, usable][:, part])
+    blocks = np.diff(np.stack([_change(sample, start, start + window)[usable] for start in starts]), axis=0)
+    blocks -= np.median(blocks, axis=1, keepdims=True)
+    calm = np.empty(blocks.shape[1], bool)
+    for part in alike(slope[usable].astype(np.float64)):
+        between = np.abs(blocks[:, part])
         calm[part] = between.max(axis=0) < 4.5 * _scale(between)
     usable = usable.copy()
     usable[usable] = calm
-    v1, v2 = _near_variances(sample[:, usable])
-    # Bright pixels tell the gain, dark ones the read noise. The weight is the mean of the neighbourhood: a pixel's own
-    # noise would appear on both sides.
-    around = np.clip(ndimage.uniform_filter(slope, 9, mode="reflect")[usable].astype(np.float64), 0.0, None)
-    count = int(np.count_nonzero(usable))
-    return _Variances(
-        v1=v1,
-        v2=v2,
-        vk=_half_square(blocks[:, usable]),
-        mean=slope[usable].astype(np.float64),
-        around=around,
-        group=(np.arange(count) * GROUPS) // max(count, 1),
-        window=window,
-        blocks=len(blocks),
-    )
+    del blocks
+    ramps, mean = sample[:, usable], slope[usable].astype(np.float64)
+    some = slice(None, None, max(1, mean.size // 4096))
+    dark = np.zeros_like(mean[some])
+    light = _light(slope, usable, power(ramps[:, some], dark, Common.of(ramps[:, some], dark)))
+    common = Common.of(ramps, light)
+    return Seen(usable, mean, light, common, power(ramps, light, common))
 
 
-def _gain(seen: _Variances, n_reads: int) -> tuple[float | None, float | None, str]:
-    """Return gain and error, or None, None and why."""
-    if seen.window < 2:
-        return None, None, f"{n_reads} reads are too few to measure it, 6 are needed"
-    light = seen.around * (seen.window - 1) * seen.mean
-    inverse, error = _ratio(seen.around * (seen.vk - seen.v2), light, seen.group)
-    # The parts of the image scatter too little where a few bright spots decide: at least the error of a variance.
-    part = 2.0 / seen.blocks
-    spread = float(np.sqrt(np.sum((seen.around * seen.vk) ** 2) * part / (1.0 + part)))
-    error = max(error, spread / max(float(light.sum()), 1e-30))
+def _light(slope: NDArray[np.floating], usable: NDArray[np.bool_], spectrum: NDArray[np.float32]) -> Floats:
+    shot, read = separate(spectrum.mean(axis=1, dtype=np.float64))
+    n, level = len(spectrum) + 1, max(float(slope[usable].mean()), 1e-12)
+    return smooth_light(slope, usable, shot / level / n, 2.0 * read / n**2)[usable]
+
+
+def smooth_light(slope: NDArray[np.float32], usable: NDArray[np.bool_], per_light: float, constant: float) -> Floats:
+    """Return the mean difference pulled towards that of the neighbours, the more the less these differ beyond noise.
+
+    A weight made from a pixel's own noise would follow that noise.
+
+    Parameters
+    ----------
+    slope
+        Mean difference, shape (Y, X), ADU.
+    usable
+        Pixels that count as neighbours, shape (Y, X).
+    per_light, constant
+        Variance of `slope`: ``per_light * slope + constant``.
+    """
+    filled = np.where(usable, slope, 0.0)
+    share = np.maximum(ndimage.uniform_filter(usable.astype(np.float32), 9, mode="reflect"), 1e-6)
+    around = ndimage.uniform_filter(filled, 9, mode="reflect") / share
+    away = np.where(usable, np.square(slope - around), 0.0)
+    scatter = ndimage.uniform_filter(away, 9, mode="reflect") / share
+    noise = per_light * np.maximum(around, 0.0) + constant
+    keep = np.clip(1.0 - noise / np.maximum(scatter, 1e-12), 0.0, 1.0)
+    return np.asarray(np.maximum(around + keep * (slope - around), 0.0), np.float64)
+
+
+def solve(prepared: Prepared, seen: Seen, known_gain: float | None) -> Calibration:
+    """Solve the spectra for gain and read noise."""
+    gain, gain_error, reason = measure_gain(seen)
+    noise, error = _squared_noise(seen, known_gain or gain, 0.0 if known_gain else gain_error or 0.0)
+    read_noise = float(np.sqrt(max(noise - (ROUNDING if prepared.rounded else 0.0), 0.0)))
+    read_error = error / (2 * read_noise) if read_noise else float(np.sqrt(error))
+    return Calibration(gain, gain_error, read_noise, read_error, prepared.level, reason, prepared.trusted)
+
+
+def measure_gain(seen: Seen) -> tuple[float | None, float | None, str]:
+    """Return gain [e-/ADU] and its error, or None, None and why."""
+    n = len(seen.spectrum) + 1
+    if n + 1 < SHORTEST:
+        return None, None, f"{n + 1} reads are too few to measure it, {SHORTEST} are needed"
+    shot, read = separate(seen.spectrum.mean(axis=1, dtype=np.float64))
+    per_light = shot / max(float(seen.mean.mean()), 1e-12)
+    noise, trust, expected = np.empty(seen.mean.size), np.empty(seen.mean.size), 0.0
+    for part in alike(seen.light):
+        light = float(seen.light[part].mean())
+        weights = Separation.of(n, per_light * light, read)
+        noise[part] = weights.shot.astype(np.float32) @ seen.spectrum[:, part]
+        trust[part] = light / max(weights.covariance[0, 0], 1e-30)
+        expected += len(part) * light**2 / max(weights.covariance[0, 0], 1e-30)
+    inverse, error = ratio(trust * noise, trust * seen.mean, seen.group)
+    # The parts of the image scatter too little where a few bright spots decide: at least the error of normal noise.
+    error = max(error, 1.0 / np.sqrt(max(expected, 1e-30)))
     if not inverse > 0.0 or error > WORST_ERROR * inverse:
         return None, None, f"too little light to measure it: 1/g = {inverse:.2g} +- {error:.2g} ADU/e-"
-    return 1.0 / inverse, error / inverse**2, ""
+    return 1.0 / inverse, float(error / inverse**2), ""
 
 
-def _squared_noise(seen: _Variances, gain: float | None, gain_error: float) -> tuple[float, float]:
+def _squared_noise(seen: Seen, gain: float | None, gain_error: float) -> tuple[float, float]:
     """Return the squared read noise [ADU^2] and its error, the surer of two ways."""
-    noise, error = _ratio(seen.v1 - seen.v2, np.ones(seen.mean.size), seen.group)
+    n = len(seen.spectrum) + 1
+    shot, read = separate(seen.spectrum.mean(axis=1, dtype=np.float64))
+    alone = Separation.of(n, shot, read).read.astype(np.float32) @ seen.spectrum
+    noise, error = ratio(alone.astype(np.float64), np.ones(seen.mean.size), seen.group)
     if gain is None:
         return noise, error
-    # With the gain the shot noise is known, and V1 alone tells the read noise, best in dark pixels.
-    dark = 1.0 / (1.0 + seen.around / (gain * max(noise, 0.01))) ** 2
-    second, scatter = _ratio(dark * (seen.v1 - seen.mean / gain) / 3.0, dark, seen.group)
-    of_gain = float((dark * seen.mean).sum() / dark.sum()) * gain_error / gain**2 / 3.0
+    # With the gain the shot noise is known, and the whole spectrum tells the read noise, best in dark pixels.
+    values, variance = known_shot_noise(seen, gain, max(noise, 0.01))
+    trust = 1.0 / variance
+    second, scatter = ratio(trust * values, trust, seen.group)
+    of_gain = float((trust * seen.mean).sum() / trust.sum()) * gain_error / gain**2 / 2.0
     return (second, float(np.hypot(scatter, of_gain))) if np.hypot(scatter, of_gain) < error else (noise, error)
+
+
+def known_shot_noise(seen: Seen, gain: float, read: float) -> tuple[Floats, Floats]:
+    """Return the squared read noise of each usable pixel [ADU^2] and the variance of that number."""
+    n = len(seen.spectrum) + 1
+    values, variance = np.empty(seen.mean.size), np.empty(seen.mean.size)
+    for part in alike(seen.light):
+        weights = Separation.of(n, float(seen.light[part].mean()) / gain, read)
+        alone = weights.read_alone
+        values[part] = alone.astype(np.float32) @ seen.spectrum[:, part] - alone.sum() * seen.mean[part] / gain
+        variance[part] = weights.read_alone_variance
+    return values, variance
 
 
 def _change(sample: NDArray[Any], early: int, late: int) -> NDArray[np.float32]:
@@ -289,25 +388,7 @@ def _change(sample: NDArray[Any], early: int, late: int) -> NDArray[np.float32]:
     return np.asarray(sample[late].astype(np.float64) - sample[early], np.float32)
 
 
-def _near_variances(ramps: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Return V1 and V2 of ramps (N, P); some thousand pixels at a time, which bounds the memory."""
-    v1, v2 = np.empty(ramps.shape[1]), np.empty(ramps.shape[1])
-    for start in range(0, ramps.shape[1], 4096):
-        part = slice(start, start + 4096)
-        values = ramps[:, part].astype(_exact(ramps))
-        rises = np.diff(values - values[0], axis=0)
-        v1[part] = _half_square(rises[:-1] - rises[1:])
-        v2[part] = _half_square(rises[:-2] - rises[2:])
-    return v1, v2
-
-
-def _half_square(changes: NDArray[np.floating]) -> Floats:
-    """Return half the mean square of changes (n, P) per pixel; drift, which all pixels share, is taken off."""
-    changes = changes - np.median(changes, axis=1, keepdims=True)
-    return np.asarray(np.einsum("ip,ip->p", changes, changes, dtype=np.float64) / (2.0 * len(changes)))
-
-
-def _ratio(top: Floats, bottom: Floats, group: NDArray[np.intp]) -> tuple[float, float]:
+def ratio(top: Floats, bottom: Floats, group: NDArray[np.intp]) -> tuple[float, float]:
     """Return sum(top) / sum(bottom) and its standard error, by leaving out one part of the image after the other."""
     tops, bottoms = np.bincount(group, top), np.bincount(group, bottom)
     value = tops.sum() / bottoms.sum() if bottoms.sum() > 0 else np.nan
