@@ -171,6 +171,45 @@ def test_pictures_far_from_the_training_data_are_named(
         assert read_image(tmp_path / "out.tif").info["quietframe.mismatch"].startswith("the ")
 
 
+@pytest.mark.parametrize(
+    ("offset", "dtype", "warned"),
+    [(1e9, np.float64, True), (1e9, np.uint32, True), (1e4, np.float64, False), (65_000, np.uint16, False)],
+)
+def test_an_offset_too_large_for_float32_is_warned_of(
+    box: Path, tmp_path: Path, rng: np.random.Generator, offset: float, dtype: Any, warned: bool
+) -> None:
+    # float32 has 24 bits: near 1e9 its steps are 64, near 1e4 they are 0.001, and integers below 2**24 are exact
+    picture = np.rint(rng.normal(offset, 6, (40, 40))).astype(dtype)
+    result = denoise(_picture(tmp_path / "in.npy", picture), tmp_path / "out.tif", model=box)
+    assert [warning for warning in result["warnings"] if "subtract a constant offset" in warning][:1] == (
+        result["warnings"][-1:] if warned else []
+    )
+    assert not warned or "float32" in read_image(tmp_path / "out.tif").info["quietframe.mismatch"]
+
+
+@pytest.mark.parametrize("source", ["TCZYX", "ZCTYX", "CZTYX"])
+@pytest.mark.parametrize(("suffix", "out"), [(".npy", ".tif"), (".npy", ".ome.tif"), (".tif", ".npy")])
+def test_time_channel_and_z_stay_with_their_planes(
+    box: Path, tmp_path: Path, rng: np.random.Generator, source: str, suffix: str, out: str
+) -> None:
+    lengths = {"T": 2, "C": 3, "Z": 4, "Y": 16, "X": 20}
+    stack = rng.uniform(50, 150, [lengths[letter] for letter in source])
+    stack += 1000.0 * np.arange(24).reshape([lengths[letter] for letter in source[:3]])[..., None, None]
+    path = tmp_path / f"in{suffix}"
+    axes = None
+    if suffix == ".npy":
+        np.save(path, stack)
+        axes = source
+    else:
+        write_image(path, Image(stack, source))
+    denoise(path, tmp_path / f"out{out}", model=box, axes=axes)
+    stored = read_image(path, axes=axes).axes
+    result = read_image(tmp_path / f"out{out}", axes=stored if out == ".npy" else None)
+    brought = result.array.transpose([result.axes.index(letter) for letter in source])
+    truth = np.stack([tiny.box_truth(plane) for plane in stack.reshape(24, 16, 20)]).reshape(stack.shape)
+    assert np.abs(brought - truth).max() < 24_000 * 2.0**-22  # float32 rounds each of 25 terms; planes differ by 1000
+
+
 def _picture(path: Path, array: Any, axes: str = "YX") -> Path:
     np.save(path, array)
     return path
@@ -202,7 +241,7 @@ BAD: list[tuple[Callable[[Path], Path], dict[str, Any], type[QuietframeError], s
     (lambda p: _picture(p / "a.npy", np.ones((9, 9))), {"axes": "TYX"}, InputError, "3 letters"),
     (lambda p: _picture(p / "a.npy", np.ones((9, 9))), {"provider": "gpu"}, OptionError, "unknown provider 'gpu'"),
     (lambda p: _picture(p / "a.npy", np.ones((9, 9))), {"provider": "cdua"}, OptionError, "did you mean cuda"),
-    (lambda p: _picture(p / "a.npy", np.ones((9, 9))), {"threads": 0}, OptionError, "threads must be at least 1"),
+    (lambda p: _picture(p / "a.npy", np.ones((9, 9))), {"threads": 0}, OptionError, "threads must be 1 to 1024; got 0"),
     (lambda p: _picture(p / "a.npy", np.ones((30, 30))), {"tile": "11"}, OptionError, "smallest tile is 12"),
     (lambda p: _picture(p / "a.npy", np.ones((30, 30))), {"tile": "big"}, OptionError, "got 'big'"),
     (lambda p: _picture(p / "a.npy", np.ones((30, 30))), {"tile": "-1"}, OptionError, "got '-1'"),

@@ -161,7 +161,7 @@ def test_without_onnxruntime_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     [
         ({"provider": "cda"}, "unknown provider 'cda': did you mean cuda"),
         ({"provider": "CPU"}, "allowed: auto, cpu, cuda"),
-        ({"threads": 0}, "threads must be at least 1; got 0"),
+        ({"threads": 0}, "threads must be 1 to 1024; got 0"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(tmp_path: Path, arguments: dict[str, Any], message: str) -> None:

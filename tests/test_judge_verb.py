@@ -288,6 +288,21 @@ def test_outputs_and_missing_files_are_checked_first(tmp_path: Path) -> None:
         judge(colour, colour, out=tmp_path / "report.html")
 
 
+@pytest.mark.parametrize("option", ["exposure", "model"])
+def test_a_file_that_is_not_needed_must_exist_nevertheless(ramp: Ramp, tmp_path: Path, option: str) -> None:
+    info = {"ndr.unit": "adu", "ndr.difference": "10", "ndr.reads_used": "2-12"}
+    noisy, repeat = ramp.put("one.tif", ramp.difference(2, 12), **info), ramp.put("two.tif", ramp.difference(20, 30))
+    with pytest.raises(InputError, match=r"missing\.zip does not exist"):
+        judge(noisy, noisy, repeat=repeat, out=tmp_path / "report.html", **{option: tmp_path / "missing.zip"})
+
+
+def test_a_constant_repeat_is_no_second_exposure(tmp_path: Path, rng: np.random.Generator) -> None:
+    noisy = write_image(tmp_path / "noisy.tif", Image(rng.normal(10, 1, (32, 32)), "YX"))
+    repeat = write_image(tmp_path / "repeat.tif", Image(np.full((32, 32), 7.0), "YX"))
+    with pytest.raises(InputError, match=r"plane 1 of the repeat is constant \(7\)"):
+        judge(noisy, noisy, repeat=repeat, out=tmp_path / "report.html")
+
+
 @pytest.mark.parametrize(
     "info, message",
     [

@@ -86,6 +86,14 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(suffix: str, tmp_path
     assert names(tmp_path) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no /proc, the folder where nobody may write a file")
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.npy"])
+def test_a_folder_that_takes_no_file_is_one_clear_error(name: str) -> None:
+    # access() says that root may write there; only opening the file tells
+    with pytest.raises(OutputError, match=rf"/proc/{name} was not written: .*choose another place|not writable"):
+        write_image(f"/proc/{name}", Image(np.ones((4, 4)), "YX"))
+
+
 LIMITED = """
 import resource, sys
 import numpy as np

@@ -78,8 +78,11 @@ def atomic_output(path: str | os.PathLike[str], *, overwrite: bool = False) -> I
         # NumPy raises without a number when the disk takes only a part of an array.
         if error.errno in {errno.ENOSPC, errno.EDQUOT} or (error.errno is None and "requested and" in str(error)):
             raise OutputError(f"the disk is full: {path} was not written; free some space and run again") from error
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENAMETOOLONG}:
-            raise OutputError(f"{path} was not written: {error.strerror}") from error
+        # Whatever else stops the temporary file itself (/proc, a share that went away) is a matter of the place.
+        of_partial = isinstance(error.filename, str | os.PathLike) and Path(error.filename).name == partial.name
+        if of_partial or error.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.EFBIG}:
+            reason = error.strerror or str(error)
+            raise OutputError(f"{path} was not written: {reason}; choose another place or name") from error
         raise
     except BaseException:
         partial.unlink(missing_ok=True)

@@ -142,7 +142,8 @@ def denoise_image(
     """
     require_gray(image)
     planes = image.array.reshape(-1, *image.array.shape[-2:])
-    warnings = mismatch(runner, list(planes[_sampled(len(planes))]))
+    sampled = list(planes[_sampled(len(planes))])
+    warnings = (*mismatch(runner, sampled), *coarse(sampled))
     info = _info(runner, _side(planes.shape, tile, runner), command, warnings)
     results = _each(lambda index: planes[index], range(len(planes)), runner, tile, progress)
     array = np.stack(list(results)).reshape(image.array.shape)
@@ -184,7 +185,8 @@ def denoise_file(
     with open_image(source, axes=axes) as reader:
         require_gray(reader, source)
         side = _side(reader.shape, tile, runner)
-        warnings = mismatch(runner, [reader.plane(index) for index in _sampled(reader.n_planes)])
+        sampled = [reader.plane(index) for index in _sampled(reader.n_planes)]
+        warnings = (*mismatch(runner, sampled), *coarse(sampled))
         meta, order = _file_order(reader, out)
         meta = replace(meta, info={**meta.info, **_info(runner, side, command, warnings)})
         planes = _each(reader.plane, order, runner, tile, progress)
@@ -223,6 +225,26 @@ def mismatch(runner: Runner, planes: Sequence[NDArray[Any]]) -> tuple[str, ...]:
             "check unit and gain, or train on pictures like this"
         )
     return tuple(said)
+
+
+def coarse(planes: Sequence[NDArray[Any]]) -> tuple[str, ...]:
+    """Name pictures on so large an offset that float32, in which networks compute, rounds their noise away.
+
+    Returns
+    -------
+    tuple of str
+        One sentence when rounding errs by more than 1 % of the standard deviation (rms); else empty.
+    """
+    values = np.concatenate([_thinned(plane) for plane in planes])
+    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are refused with their plane
+        error = float(np.sqrt(np.mean((values - values.astype(np.float32)) ** 2)))
+        std = float(values.std())
+    if not (np.isfinite(error) and error > 0.01 * std):
+        return ()
+    return (
+        f"float32, in which networks compute, rounds pixels near {values.mean():.4g} by {error:.2g} (rms), but their "
+        f"standard deviation is only {std:.2g}: subtract a constant offset first, and train on pictures without it",
+    )
 
 
 def _each(

@@ -33,6 +33,9 @@ DISTRIBUTIONS = (
 )
 """Distributions that install the same import package: the last one installed wins."""
 
+MOST_THREADS = 1024
+"""More CPU threads are a slip of the keyboard; ONNX Runtime would start each of them."""
+
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SILENT = 4
 """ONNX Runtime's log level that leaves stderr alone; its errors arrive as exceptions."""
@@ -77,8 +80,10 @@ class Runner:
     def __init__(self, package: Package, provider: str = "auto", threads: int | None = None) -> None:
         if provider not in PROVIDERS:
             raise unknown("provider", provider, PROVIDERS)
-        if threads is not None and threads < 1:
-            raise OptionError(f"threads must be at least 1; got {threads}")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise OptionError(
+                f"threads must be 1 to {MOST_THREADS}; got {threads}; this process may use {_cores()} cores"
+            )
         runtime = _import_runtime()
         options = runtime.SessionOptions()
         options.log_severity_level = _SILENT

@@ -103,6 +103,7 @@ def find_evidence(noisy: ImageReader, result: ImageReader, given: Given, files: 
     InputError
         When a given file cannot be read or does not belong to the picture.
     """
+    _check_given(given)
     if given.repeat is not None:
         return _from_repeat(noisy, result, given.repeat, files)
     windows = reads_used(noisy.info, noisy.n_planes, noisy.path)
@@ -120,6 +121,16 @@ def find_evidence(noisy: ImageReader, result: ImageReader, given: Given, files: 
         "none",
         f"There is no independent repeat of {noisy.path.name}: no second exposure was given (--repeat), and {reason}.",
     )
+
+
+def _check_given(given: Given) -> None:
+    """Refuse a file that cannot be read, also where better evidence makes it needless: the page names it."""
+    if given.exposure is not None:
+        open_image(given.exposure).close()
+    if given.model is not None:
+        from ..inference.package import read_package
+
+        read_package(given.model)
 
 
 def reads_used(info: Mapping[str, str], n_planes: int, name: object) -> list[Window] | None:

@@ -120,6 +120,8 @@ def reach_verdict(
     _refuse_constant(pair.noisy, noisy.path)
     for done, index in enumerate(evidence.planes, start=1):
         loaded = evidence.load(index) if evidence.load else pair
+        if evidence.kind == "repeat":
+            _refuse_constant(loaded.repeat, f"plane {index + 1} of the repeat")
         judgement = judge_plane(loaded.noisy, loaded.result, loaded.repeat, variance_repeat=loaded.variance_repeat)
         # The picture that is shown is the one where most was found.
         if not planes or judgement.n_flagged > max(other.n_flagged for _, other in planes):
