@@ -72,7 +72,7 @@ def test_demo_in_imagej_gives_pythons_pixels_and_snr(
     assert result["pictures"][1]["error_from_reads"] < 0.6 * result["pictures"][0]["error_from_reads"]
     noisy = read_image(tmp_path / "out" / "noisy_D003.tif")
     assert noisy.array.shape == (6, 96, 96)
-    assert noisy.info["ndr.unit"] == "e-"
+    assert noisy.info["ndr.unit"] == "electrons"
 
 
 @pytest.mark.parametrize(

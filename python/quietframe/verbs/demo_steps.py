@@ -167,7 +167,11 @@ def prepare(stage: Stage, source: Path, truth: Plane | None) -> Ramp:
     unit = "e-" if known.gain_known else "ADU"
     targets = np.stack([sides[span] for span in split.targets])
     size = dict(exposure.pixel_size_um)
-    info = {"quietframe.command": "demo", "ndr.unit": unit, "ndr.difference": str(k)}
+    info = {
+        "quietframe.command": "demo",
+        "ndr.unit": "electrons" if known.gain_known else "adu",
+        "ndr.difference": str(k),
+    }
     _write_parts(stage, {f"noisy_D{k:03d}.tif": np.stack(planes[:-1]), "care_targets.tif": targets}, size, info)
     _write_parts(stage, {f"held_out_D{k:03d}.tif": planes[-1], "fit_RATE.tif": rate}, size, info)
     return Ramp(
