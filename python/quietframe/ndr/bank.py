@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from . import weights as rules
+from .correlated_noise import correlated_variance
 
 ENTRIES = 64
 
@@ -57,13 +58,22 @@ class Bank:
     read: Floats
 
     @classmethod
-    def make(cls, method: str, n_reads: int, read_noise_e: float, fluxes: Floats) -> Bank:
-        """Make the weights of `method` for each of `fluxes`; a single entry where they do not depend on it."""
+    def make(
+        cls, method: str, n_reads: int, read_noise_e: float, fluxes: Floats, *, structure: Floats | None = None
+    ) -> Bank:
+        """Make the weights of `method` for each of `fluxes`; a single entry where they do not depend on it.
+
+        With the structure function of correlated read noise (`correlated_noise`) the variance is what such noise makes
+        of these weights; the weights stay those for white noise.
+        """
         if not rules.depends_on_flux(method):
             fluxes = fluxes[:1]
         rows = [rules.weights_for(method, n_reads, float(flux), read_noise_e) for flux in fluxes]
         factors = np.array([rules.noise_factors(row) for row in rows])
-        return cls(fluxes, rules.of_reads(np.array(rows)), factors[:, 0], factors[:, 1])
+        of_reads, read = rules.of_reads(np.array(rows)), factors[:, 1]
+        if structure is not None and read_noise_e > 0.0:
+            read = correlated_variance(of_reads, structure) / read_noise_e**2
+        return cls(fluxes, of_reads, factors[:, 0], read)
 
     def entry_of(self, flux_e: NDArray[np.floating]) -> NDArray[np.intp]:
         """Return the entry nearest to each flux, on the logarithm; an exact match where a flux is an entry."""

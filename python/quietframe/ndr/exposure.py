@@ -45,6 +45,8 @@ class Exposure:
         As the file has them.
     exposure
         Name of the exposure (key ``ndr.exposure``), or the file's name.
+    times_s
+        Time of each read [s] where they are not equally spaced (key ``ndr.t_reads_s``), else None.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Exposure:
     info: Mapping[str, str]
     labels: tuple[str, ...]
     exposure: str
+    times_s: tuple[float, ...] | None = None
     _open: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
     @property
@@ -124,6 +127,7 @@ def open_exposure(
             info=dict(reader.info),
             labels=tuple(reader.labels[first_plane : first_plane + n_reads]),
             exposure=reader.info.get("ndr.exposure", Path(path).name.split(".")[0]),
+            times_s=_times(reader.info, n_reads, path),
             _open=stack.pop_all(),
         )
 
@@ -174,6 +178,21 @@ def _choose_exposure(reader: ImageReader, number: int) -> tuple[int, int, list[s
         number * stated,
         [f"the file holds {count} exposures of {stated} reads: exposure {number + 1} is used"],
     )
+
+
+def _times(info: Mapping[str, str], n_reads: int, path: str | os.PathLike[str]) -> tuple[float, ...] | None:
+    """Return the times of the reads where the file lists them and they are not equally spaced."""
+    text = info.get("ndr.t_reads_s", "").strip().strip("[]")
+    if not text:
+        return None
+    try:
+        times = [float(word) for word in text.replace(",", " ").split()]
+    except ValueError:
+        raise InputError(f"{path}: ndr.t_reads_s must be a list of numbers (seconds); it is {text[:60]!r}") from None
+    if len(times) != n_reads:
+        raise InputError(f"{path}: ndr.t_reads_s lists {len(times)} times for {n_reads} reads; one for each is needed")
+    gaps = np.diff(times)
+    return None if np.allclose(gaps, gaps[0], rtol=1e-6, atol=0.0) and gaps[0] > 0 else tuple(times)
 
 
 def _first_valid(info: Mapping[str, str], n_reads: int, path: str | os.PathLike[str]) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
-from ..errors import OptionError, unknown
+from ..errors import InputError, OptionError, unknown
 from ..progress import Progress, silent
 from . import jumps
 from . import weights as rules
@@ -61,18 +61,44 @@ class FitTuning:
         Digital number above which a read counts as saturated; None: from the camera's full well.
     threads
         Threads; None: as many as there are cores, at most 8.
+    noise_map
+        Read noise of every pixel, shape (Y, X), e- rms; None: the camera's everywhere.
+    structure
+        Structure function of correlated read noise, ``<(r_{i+L} - r_i)^2> / 2`` at the lags L = 0 ... , shape (>= N,),
+        e-^2; None: the read noise is white.
     """
 
     jump_sigma: float | None = 5.0
     flux_guess: float | NDArray[Any] | None = None
     saturation_adu: float | None = None
     threads: int | None = None
+    noise_map: NDArray[Any] | None = None
+    structure: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         if self.jump_sigma is not None and not 1.0 <= self.jump_sigma <= 8.0:
             raise OptionError(
                 f"jump_sigma must lie between 1 and 8 (5 is usual), or be left out; got {self.jump_sigma}"
             )
+
+    def noise_in(self, read_noise_e: float, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the read noise of every pixel, e- rms; one number where there is no map.
+
+        Raises
+        ------
+        InputError
+            When the map has another size, or values that are no noise.
+        """
+        if self.noise_map is None:
+            return np.asarray(read_noise_e, np.float32)
+        noise = np.asarray(self.noise_map, np.float32)
+        if noise.shape != shape:
+            raise InputError(
+                f"the read-noise map has the shape {noise.shape}, the reads {shape}; they must be the same"
+            )
+        if not np.isfinite(noise).all() or noise.min() <= 0.0:
+            raise InputError("the read-noise map must hold finite numbers above 0 (electrons rms)")
+        return noise
 
 
 @dataclass(frozen=True)
@@ -103,6 +129,13 @@ class RampFit:
     flags: NDArray[np.uint8]
     weight_flux: Plane
 
+    @classmethod
+    def empty(cls, height: int, width: int) -> RampFit:
+        """Return planes to be filled."""
+        planes = [np.full((height, width), np.nan, np.float32) for _ in range(5)]
+        used, flags = np.zeros((height, width), np.int32), np.zeros((height, width), np.uint8)
+        return cls(planes[0], planes[1], planes[2], planes[3], used, flags, planes[4])
+
     @property
     def variance(self) -> Plane:
         """Both parts of the variance, (e-/px/sub-frame)^2."""
@@ -127,6 +160,7 @@ class _Job:
     saturation_adu: float
     tuning: FitTuning
     dtype: Any
+    relative: Plane
 
     @property
     def n(self) -> int:
@@ -209,14 +243,17 @@ def fit_ramp(
     level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
     wide = stack.dtype.itemsize == 8 or (stack.dtype.kind in "ui" and stack.dtype.itemsize > 2)
     dtype = np.float64 if wide else np.float32  # float32 holds 16-bit reads exactly, not 32-bit ones
-    job = _Job(stack, first, last, method, camera.gain_e_per_adu, camera.read_noise_e, level, tuning, dtype)
+    noise_map = tuning.noise_in(camera.read_noise_e, stack.shape[1:])
+    noise = camera.read_noise_e if noise_map.ndim == 0 else float(np.median(noise_map))
+    relative = np.asarray(noise_map / noise if noise_map.ndim else 1.0, np.float32)
+    job = _Job(stack, first, last, method, camera.gain_e_per_adu, noise, level, tuning, dtype, relative)
     return _fit_blocks(job, progress)
 
 
 def _fit_blocks(job: _Job, progress: Progress) -> RampFit:
     """Fit block by block of rows; the next block is read while this one is worked on by threads."""
     _, height, width = job.reads.shape
-    result = _empty(height, width)
+    result = RampFit.empty(height, width)
     blocks = job.reads.row_blocks(job.n)
     threads = job.tuning.threads or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
     with ThreadPoolExecutor(threads) as pool:
@@ -226,7 +263,8 @@ def _fit_blocks(job: _Job, progress: Progress) -> RampFit:
             usable, flags = _usable_reads(raw, job.saturation_adu)
             guess, around = _guess(job, raw, usable, low, pool)
             inside = slice(start - low, stop - low)
-            part = _Block(raw[:, inside], usable[inside], flags[inside], guess[inside], around[inside])
+            noisier = np.broadcast_to(job.relative, (height, width))[start:stop]
+            part = _Block(raw[:, inside], usable[inside], flags[inside], guess[inside], around[inside], noisier)
             _fit_block(job, part, _rows_of(result, start, stop), pool)
             progress("fitting", done + 1, len(blocks))
     sigma = np.sqrt(result.variance)
@@ -244,14 +282,7 @@ class _Block:
     flags: NDArray[np.uint8]
     guess: Plane
     around: Plane
-
-
-def _empty(height: int, width: int) -> RampFit:
-    def plane() -> Plane:
-        return np.full((height, width), np.nan, np.float32)
-
-    used, flags = np.zeros((height, width), np.int32), np.zeros((height, width), np.uint8)
-    return RampFit(plane(), plane(), plane(), plane(), used, flags, plane())
+    noisier: Plane
 
 
 def _rows_of(fit: RampFit, start: int, stop: int) -> RampFit:
@@ -353,7 +384,7 @@ def _tables(job: _Job, n_reads: int, guess: Plane) -> tuple[Bank, Bank, Solver |
         fluxes = given.astype(np.float64)  # exactly the fluxes that were asked for
     else:
         fluxes = flux_grid(n_reads, job.noise, float(guess.max()))
-    bank = Bank.make(job.method, n_reads, job.noise, fluxes)
+    bank = Bank.make(job.method, n_reads, job.noise, fluxes, structure=job.tuning.structure)
     if job.tuning.jump_sigma is None:
         return bank, bank, None
     noise = max(job.noise, 1e-2)
@@ -362,20 +393,29 @@ def _tables(job: _Job, n_reads: int, guess: Plane) -> tuple[Bank, Bank, Solver |
     return bank, best, Solver.make(n_reads, job.noise, positive, job.tuning.jump_sigma)
 
 
-def _fit_ramps(job: _Job, raw: NDArray[Any], guess: Plane, tables: tuple[Bank, Bank, Solver | None]) -> _Ramps:
-    """Fit whole ramps, raw ADU of shape (N, P)."""
+def _fit_ramps(
+    job: _Job, raw: NDArray[Any], known: tuple[Plane, Plane], tables: tuple[Bank, Bank, Solver | None]
+) -> _Ramps:
+    """Fit whole ramps, raw ADU of shape (N, P), with their flux guess and their noise relative to the tables'.
+
+    Weights depend on flux / noise^2 alone: a pixel twice as noisy takes the weights of a fourth of its flux.
+    """
+    guess, noisier = known
     bank, best, solver = tables
     ramps = _electrons(job, raw)
-    entry = bank.entry_of(guess)
+    alike = guess if job.relative.ndim == 0 else guess / np.square(noisier)
+    entry = bank.entry_of(alike)
     rate = _project(bank, entry, ramps)
     chi2 = significance = np.full(len(guess), np.nan, np.float32)
     if solver is not None:
-        among = best.entry_of(guess)
+        among = best.entry_of(alike)
         reference = rate if best is bank else _project(best, among, ramps)
-        chi2, significance = jumps.residual_test(ramps, reference, among, solver)
+        chi2, significance = jumps.residual_test(ramps, reference, among, solver, noisier)
     shot = (guess * bank.shot[entry]).astype(np.float32)
-    read = (job.noise**2 * bank.read[entry]).astype(np.float32)
-    flux = (bank.fluxes[entry] if rules.depends_on_flux(job.method) else guess).astype(np.float32)
+    read = (np.square(job.noise * noisier) * bank.read[entry]).astype(np.float32)
+    flux = guess
+    if rules.depends_on_flux(job.method):
+        flux = (bank.fluxes[entry] * np.square(noisier)).astype(np.float32)
     return _Ramps(rate.astype(np.float32), shot, read, chi2, flux, significance)
 
 
@@ -390,22 +430,23 @@ def _fit_block(job: _Job, block: _Block, out: RampFit, pool: ThreadPoolExecutor)
     """Fit rows: first all ramps as if whole, chunk by chunk; then those that were cut; then those that jump."""
     raw = block.raw.reshape(job.n, -1)
     guess, flags, used = block.guess.ravel(), block.flags.ravel().copy(), block.usable.ravel().copy()
+    noisier = block.noisier.ravel()
     done = _Ramps.empty(guess.size)
-    tables = _tables(job, job.n, guess)
+    tables = _tables(job, job.n, (guess / np.square(noisier)).astype(np.float32))
 
     def work(part: slice) -> None:
         # NaN and Inf run through as they are: such ramps are cut, and fitted again, below.
         with np.errstate(invalid="ignore", over="ignore"):
-            done.put(part, _fit_ramps(job, raw[:, part], guess[part], tables))
+            done.put(part, _fit_ramps(job, raw[:, part], (guess[part], noisier[part]), tables))
 
     list(pool.map(work, _chunks(job.n, guess.size)))
-    _fit_cut_ramps(job, raw, (guess, used), done)
+    _fit_cut_ramps(job, raw, (guess, noisier, used), done)
     if job.tuning.jump_sigma is not None:
         with np.errstate(invalid="ignore"):
             jumping = np.flatnonzero((done.significance > job.tuning.jump_sigma) & (used >= 4))
         flags[jumping] |= JUMP
         if jumping.size <= max(MANY_JUMPS, MANY_JUMPS_PART * guess.size):
-            _fit_jumping_ramps(job, raw, jumping, (guess, block.around.ravel(), used), done)
+            _fit_jumping_ramps(job, raw, jumping, (guess, block.around.ravel(), noisier, used), done)
     flags[~np.isfinite(done.rate)] |= UNUSABLE
     shape = out.rate.shape
     for plane, values in (
@@ -420,26 +461,30 @@ def _fit_block(job: _Job, block: _Block, out: RampFit, pool: ThreadPoolExecutor)
     out.flags[...] = flags.reshape(shape)
 
 
-def _fit_cut_ramps(job: _Job, raw: NDArray[Any], known: tuple[Plane, NDArray[np.int32]], done: _Ramps) -> None:
+def _fit_cut_ramps(job: _Job, raw: NDArray[Any], known: tuple[Plane, Plane, NDArray[np.int32]], done: _Ramps) -> None:
     """Fit the ramps that end early, all of one length at a time."""
-    guess, used = known
+    guess, noisier, used = known
     for length in np.unique(used[used < job.n]):
         where = np.flatnonzero(used == length)
         if length < 2:
             done.put(where, _Ramps.empty(where.size))
         else:
-            tables = _tables(job, int(length), guess[where])
-            done.put(where, _fit_ramps(job, raw[:length, where], guess[where], tables))
+            tables = _tables(job, int(length), (guess[where] / np.square(noisier[where])).astype(np.float32))
+            done.put(where, _fit_ramps(job, raw[:length, where], (guess[where], noisier[where]), tables))
 
 
 def _fit_jumping_ramps(
-    job: _Job, raw: NDArray[Any], jumping: NDArray[np.intp], known: tuple[Plane, Plane, NDArray[np.int32]], done: _Ramps
+    job: _Job,
+    raw: NDArray[Any],
+    jumping: NDArray[np.intp],
+    known: tuple[Plane, Plane, Plane, NDArray[np.int32]],
+    done: _Ramps,
 ) -> None:
     """Cut the ramps that jump and combine their pieces; the flux guess is their neighbours', without the jump."""
-    guess, around, used = known
+    guess, around, noisier, used = known
     for pixel in jumping:
         ramp = _electrons(job, raw[: used[pixel], pixel : pixel + 1])[:, 0].astype(np.float64)
-        noise = jumps.RampNoise(float(min(guess[pixel], around[pixel])), job.noise)
+        noise = jumps.RampNoise(float(min(guess[pixel], around[pixel])), job.noise * float(noisier[pixel]))
         pieces = jumps.cut_at_jumps(ramp, noise, float(job.tuning.jump_sigma or np.inf))
         done.rate[pixel], done.shot[pixel], done.read[pixel] = jumps.combine(ramp, pieces, job.method, noise)
         done.flux[pixel] = noise.flux_e

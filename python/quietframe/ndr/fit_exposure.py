@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from ..progress import Progress, silent
 from . import weights
 from .calibrate import KnownCamera, complete_camera
 from .exposure import Exposure
-from .fit import FLAG_NAMES, JUMP, FitTuning, RampFit, fit_ramp
+from .fit import FLAG_NAMES, JUMP, FitTuning, RampFit
+from .fit_extras import FitExtras, prepare_extras
 from .reads import check_range
 from .results import made_by, meta_of, rate_unit
+
+_NO_EXTRAS = FitExtras()
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class FitRequest:
         Part of the full well that is trusted.
     unit
         ``rate``, ``electrons``, ``adu``, or None.
+    extras
+        Corrections and what else is known.
     """
 
     method: str = "optimal"
@@ -44,6 +49,7 @@ class FitRequest:
     jump_sigma: float = 5.0
     full_well_fraction: float = 0.85
     unit: str | None = None
+    extras: FitExtras = _NO_EXTRAS
 
 
 @dataclass(frozen=True)
@@ -92,20 +98,16 @@ def fit_exposure(exposure: Exposure, request: FitRequest, *, progress: Progress 
         raise OptionError(f"full_well_fraction must be above 0 and at most 1; got {request.full_well_fraction}")
     tuning = FitTuning(jump_sigma=request.jump_sigma or None)
     known = complete_camera(exposure.reads, exposure.camera, first=first, last=last)
-    unit, factor, text = rate_unit(request.unit, known.camera, gain_known=known.gain_known)
-    tuning = FitTuning(
-        tuning.jump_sigma, saturation_adu=_trusted_level(exposure, known, request.full_well_fraction, first)
+    prepared = prepare_extras(exposure, known, request.extras, (first, last))
+    camera = prepared.camera
+    unit, factor, text = rate_unit(request.unit, camera, gain_known=known.gain_known)
+    tuning = replace(
+        tuning,
+        saturation_adu=_trusted_level(exposure, known, request.full_well_fraction, first),
+        noise_map=prepared.noise_map,
+        structure=prepared.structure,
     )
-    fit = fit_ramp(
-        exposure.reads,
-        known.camera,
-        method=request.method,
-        first=first,
-        last=last,
-        full_well_fraction=request.full_well_fraction,
-        tuning=tuning,
-        progress=progress,
-    )
+    fit = prepared.fit(exposure, request, tuning, (first, last), progress)
     if not np.isfinite(fit.rate).any():
         counts = ", ".join(f"{name}: {count}" for name, count in fit.flag_counts().items())
         raise InputError(
@@ -119,8 +121,10 @@ def fit_exposure(exposure: Exposure, request: FitRequest, *, progress: Progress 
         "jump_sigma": request.jump_sigma,
         "full_well_fraction": request.full_well_fraction,
         "unit": unit,
+        **request.extras.used(),
     }
-    notes = (*exposure.notes, *known.notes, *_what_looks_wrong(fit))
+    notes = (*exposure.notes, *known.notes, *prepared.notes, *_what_looks_wrong(fit))
+    known = replace(known, camera=camera)
     return FittedExposure(fit, known, unit, factor, text, (first + 1, last), options, notes)
 
 
@@ -149,17 +153,39 @@ def _what_looks_wrong(fit: RampFit) -> list[str]:
     return notes
 
 
-def write_fit(
-    exposure: Exposure, fitted: FittedExposure, paths: tuple[Path, Path | None, Path | None], *, overwrite: bool = False
-) -> list[str]:
-    """Write rate, variance (total, Poisson part, read part) and flags.
+@dataclass(frozen=True)
+class FitFiles:
+    """Where the results go; None: not written.
+
+    Parameters
+    ----------
+    rate
+        The rate.
+    variance
+        Total, Poisson part and read-noise part.
+    flags, chi2, n_used
+        One plane each.
+    """
+
+    rate: Path
+    variance: Path | None = None
+    flags: Path | None = None
+    chi2: Path | None = None
+    n_used: Path | None = None
+
+    def given(self) -> list[Path]:
+        """Return those that are written."""
+        return [path for path in (self.rate, self.variance, self.flags, self.chi2, self.n_used) if path is not None]
+
+
+def write_fit(exposure: Exposure, fitted: FittedExposure, files: FitFiles, *, overwrite: bool = False) -> list[str]:
+    """Write the rate and the other planes that are wanted.
 
     Returns
     -------
     list of str
         The files written.
     """
-    rate_path, variance_path, flags_path = paths
     fit, factor = fitted.fit, fitted.factor
     first, last = fitted.reads_used
     keys = {
@@ -179,15 +205,19 @@ def write_fit(
         image = Image(array, meta.axes, meta.pixel_size_um, None, meta.info, meta.labels)
         write_image(path, image, dtype=dtype, overwrite=overwrite)
 
-    write(rate_path, fit.rate * np.float32(factor), [f"rate {label}"], "float32", fitted.text)
-    if variance_path is not None:
+    write(files.rate, fit.rate * np.float32(factor), [f"rate {label}"], "float32", fitted.text)
+    if files.variance is not None:
         parts = np.stack([fit.variance, fit.variance_poisson, fit.variance_read]) * np.float32(factor**2)
         names = [f"variance {part} {label}" for part in ("total", "poisson", "read noise")]
-        write(variance_path, parts, names, "float32", f"({fitted.text})^2")
-    if flags_path is not None:
+        write(files.variance, parts, names, "float32", f"({fitted.text})^2")
+    if files.flags is not None:
         meaning = ", ".join(f"{flag} {name}" for flag, name in FLAG_NAMES.items())
-        write(flags_path, fit.flags, [f"flags {label}"], "uint8", meaning)
-    return [str(path) for path in paths if path is not None]
+        write(files.flags, fit.flags, [f"flags {label}"], "uint8", meaning)
+    if files.chi2 is not None:
+        write(files.chi2, fit.chi2, [f"chi2 {label}"], "float32", "chi2, n_used - 2 degrees of freedom")
+    if files.n_used is not None:
+        write(files.n_used, fit.n_used.astype(np.uint16), [f"reads used {label}"], "uint16", "reads")
+    return [str(path) for path in files.given()]
 
 
 def report(exposure: Exposure, fitted: FittedExposure, written: list[str]) -> dict[str, Any]:

@@ -29,7 +29,11 @@ NOISIEST = 2.5
 
 
 def residual_test(
-    ramps: NDArray[np.floating], rate: NDArray[np.floating], entry: NDArray[np.intp], solver: Solver
+    ramps: NDArray[np.floating],
+    rate: NDArray[np.floating],
+    entry: NDArray[np.intp],
+    solver: Solver,
+    noisier: NDArray[np.floating] | float = 1.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Compare ramps with straight lines of the fitted rate.
 
@@ -43,6 +47,8 @@ def residual_test(
         Entry of the solver's tables for each ramp, shape (P,).
     solver
         Tables for ramps of N reads.
+    noisier
+        Read noise of each ramp relative to the solver's, shape (P,).
 
     Returns
     -------
@@ -64,9 +70,9 @@ def residual_test(
     for step in range(len(solved) - 2, -1, -1):
         np.multiply(solved[step + 1], factor[step], out=scratch)
         solved[step] += scratch
-    chi2 = np.einsum("ip,ip->p", residual, solved) / solver.read_noise_e**2
+    chi2 = np.einsum("ip,ip->p", residual, solved) / np.square(solver.read_noise_e * noisier)
     solved *= np.take(np.ascontiguousarray(solver.per_sigma.T), entry, axis=1)
-    significance = np.maximum(solved.max(axis=0), -solved.min(axis=0))
+    significance = np.maximum(solved.max(axis=0), -solved.min(axis=0)) / noisier
     return chi2.astype(np.float32), (significance / own_noise(chi2, significance, len(ramps))).astype(np.float32)
 
 

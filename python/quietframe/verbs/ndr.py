@@ -12,7 +12,7 @@ from ..camera import Camera
 from ..ndr.simulated_camera import SimulatedCamera
 from ..progress import Progress, silent
 
-__all__ = ["CameraOptions", "SimulatedCamera", "calibrate", "fit", "measure", "simulate", "subtract"]
+__all__ = ["CameraOptions", "FitOptions", "SimulatedCamera", "calibrate", "fit", "measure", "simulate", "subtract"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class CameraOptions:
     black_adu
         Digital number of an empty well.
     dark_e_per_s
-        Dark current, electrons per pixel and second; noted in the outputs, not subtracted.
+        Dark current, electrons per pixel and second. A fit takes it off when it is given here; what an exposure's own
+        keys say of it is only noted.
     """
 
     camera: Path | None = None
@@ -60,7 +61,46 @@ class CameraOptions:
         )
 
 
+@dataclass(frozen=True)
+class FitOptions:
+    """Corrections before the fit, and planes that are written beside the rate.
+
+    Parameters
+    ----------
+    chi2
+        File for chi2 of each ramp against a straight line (n_used - 2 degrees of freedom).
+    n_used
+        File for the number of reads used.
+    read_noise_map
+        Read noise of every pixel, as ndr calibrate writes it.
+    dark
+        Rate of a dark exposure, as ndr fit writes it; taken off after the fit.
+    dark_ramp
+        Dark exposure (reads): its read noise is searched for correlation, and variances are made to contain it.
+    reference
+        x,y,width,height of pixels without light; what they show is taken off each read, row by row where the rectangle
+        spans all rows.
+    linearity
+        a2 or a2,a3 of v = q (1 - a2 u - a3 u^2), u = q / full well: inverted exactly, on signed data.
+    times
+        File with the time of each read in seconds, one read in each line; several in a line: their mean was stored.
+    dose_time
+        Fit against the light collected in the whole image instead of the clock: no bias where the light fades.
+    """
+
+    chi2: Path | None = None
+    n_used: Path | None = None
+    read_noise_map: Path | None = None
+    dark: Path | None = None
+    dark_ramp: Path | None = None
+    reference: str | None = None
+    linearity: str | None = None
+    times: Path | None = None
+    dose_time: bool = False
+
+
 _NO_OPTIONS = CameraOptions()
+_PLAIN_FIT = FitOptions()
 _USUAL_CAMERA = SimulatedCamera()
 
 
@@ -205,6 +245,7 @@ def fit(
     unit: str | None = None,
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
+    options: Annotated[FitOptions, Parameter(name="*")] = _PLAIN_FIT,
     overwrite: bool = False,
     progress: Annotated[Progress, Parameter(parse=False)] = silent,
 ) -> dict[str, Any]:
@@ -239,20 +280,28 @@ def fit(
         Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
     camera
         What is known of the camera.
+    options
+        Corrections and further outputs.
     overwrite
         Replace outputs that exist.
     """
     from ..ndr.exposure import open_exposure
-    from ..ndr.fit_exposure import FitRequest, fit_exposure, report, write_fit
+    from ..ndr.fit_exposure import FitFiles, FitRequest, fit_exposure, report, write_fit
+    from ..ndr.fit_extras import FitExtras
     from ..outputs import check_output
 
-    for path in (out_rate, variance, flags):
-        if path is not None:
-            check_output(path, overwrite=overwrite)
-    request = FitRequest(method, first, last, jump_sigma, full_well_fraction, unit)
-    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+    files = FitFiles(out_rate, variance, flags, options.chi2, options.n_used)
+    for path in files.given():
+        check_output(path, overwrite=overwrite)
+    given = camera.to_camera()
+    extras = FitExtras(
+        options.read_noise_map, given.dark_e_per_s, options.dark, options.dark_ramp, options.reference,
+        options.linearity, options.times, options.dose_time,
+    )  # fmt: skip
+    request = FitRequest(method, first, last, jump_sigma, full_well_fraction, unit, extras)
+    with open_exposure(source, camera=given, axes=axes) as exposure:
         fitted = fit_exposure(exposure, request, progress=progress)
-        written = write_fit(exposure, fitted, (out_rate, variance, flags), overwrite=overwrite)
+        written = write_fit(exposure, fitted, files, overwrite=overwrite)
         return report(exposure, fitted, written)
 
 
@@ -307,6 +356,7 @@ def measure(
     files: list[Path],
     /,
     *,
+    restored: Annotated[list[Path] | None, Parameter(consume_multiple=True)] = None,
     bright: str | None = None,
     dark: str | None = None,
     csv: Path | None = None,
@@ -316,14 +366,18 @@ def measure(
 ) -> dict[str, Any]:
     """Measure the report's SNR = mean(bright) / std(dark) and PSNR' = max / std(dark), frame by frame.
 
-    Both follow the report they come from, for comparison: PSNR' also grows when an image is merely blurred or clipped.
-    Regions that are not given are the brightest and darkest 17 x 17 square of the first file, and the output says so.
-    With two files, noisy and restored, the gain of the second over the first is given.
+    Both follow the report they come from, for comparison, raw and with the background subtracted. PSNR' also grows when
+    an image is merely blurred or clipped, so a gain in it is no evidence of restoration. Files that know their
+    difference (ndr.difference) give a curve: SNR ~ A k^p, PSNR' ~ A k^p + C with the floor C that the maximum of pure
+    noise makes. Regions that are not given are the brightest and darkest 17 x 17 square of the longest difference, and
+    the output says so. With restored files, or just two files, the percent gain is given.
 
     Parameters
     ----------
     files
-        Images or stacks of one size.
+        Noisy images or stacks of one size, e.g. one stack per difference.
+    restored
+        Their restored versions, in the same order.
     bright
         Bright region: an ImageJ .roi file, a RoiSet.zip with one ROI, or x,y,w,h; by default found automatically.
     dark
@@ -331,26 +385,30 @@ def measure(
     csv
         File for one line per frame.
     plot
-        File for a plot against the frame (PNG or PDF).
+        File for a plot against the difference, or the frame (.png, .pdf, .svg).
     overwrite
         Replace outputs that exist.
     """
     from ..ndr import measure as room
+    from ..ndr import measure_series
+    from ..ndr.figures import check_format
     from ..outputs import atomic_output
 
     room.check_outputs(csv, plot, overwrite=overwrite)
+    if plot is not None:
+        check_format(plot)
+    listed = room.list_files(files, restored or [])
+    with room.open_gray(room.region_source(listed).path) as reader:
+        regions = room.choose_regions(reader, bright, dark)
     rows: list[dict[str, Any]] = []
-    means: dict[str, dict[str, float]] = {}
-    regions = None
-    for done, path in enumerate(files, 1):
-        with room.open_gray(path) as reader:
-            regions = regions or room.choose_regions(reader, bright, dark)
-            mine = room.measure_frames(reader, regions)
-        rows += mine
-        means[str(path)] = room.means_of(mine)
-        progress("measuring", done, len(files))
-    for target, write in ((csv, room.write_csv), (plot, room.plot)):
-        if target is not None:
-            with atomic_output(target, overwrite=overwrite) as partial:
-                write(partial, rows)
-    return room.summarize(rows, means, regions)
+    for done, file in enumerate(listed, 1):
+        with room.open_gray(file.path) as reader:
+            rows += room.measure_frames(reader, regions, file)
+        progress("measuring", done, len(listed))
+    if csv is not None:
+        with atomic_output(csv, overwrite=overwrite) as partial:
+            room.write_csv(partial, rows)
+    if plot is not None:
+        with atomic_output(plot, overwrite=overwrite) as partial:
+            measure_series.plot(partial, rows, regions.bright.size)
+    return measure_series.summarize(rows, regions)
