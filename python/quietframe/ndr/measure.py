@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MissingExtraError
+from ..errors import InputError, OptionError
 from ..images import ImageReader, open_image, require_gray
 from ..metrics import single
 from ..outputs import check_output
 from ..rois import masks_from
 
-COLUMNS = ("file", "frame", "label", "snr", "snr_background_subtracted", "psnr_prime", "bright_mean", "dark_std")
+FIGURES = ("snr", "snr_background_subtracted", "psnr_prime", "psnr_prime_background_subtracted")
+COLUMNS = ("file", "role", "difference", "frame", "label", *FIGURES, "bright_mean", "dark_mean", "dark_std")
+ROLES = ("noisy", "restored")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,68 @@ class Regions:
     bright_name: str
     dark_name: str
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file to measure.
+
+    Parameters
+    ----------
+    path
+        The file.
+    role
+        ``noisy`` or ``restored``.
+    difference
+        Sub-frames of its difference images (key ``ndr.difference``); None when unknown.
+    """
+
+    path: Path
+    role: str
+    difference: int | None
+
+
+def list_files(noisy: Sequence[Path], restored: Sequence[Path]) -> list[Measured]:
+    """Open every file once for the difference it holds; a restored one that does not say takes its noisy partner's.
+
+    Raises
+    ------
+    InputError, OptionError
+        When there is no file, one cannot be read, or a restored file has no partner.
+    """
+    if not noisy:
+        raise InputError("give at least one file to measure")
+    files = [Measured(path, "noisy", _difference_of(path)) for path in noisy]
+    for position, path in enumerate(restored):
+        difference = _difference_of(path)
+        if difference is None and len(restored) == len(noisy):
+            difference = files[position].difference
+        known = [file.difference for file in files[: len(noisy)]]
+        if len(restored) != len(noisy) and (difference is None or difference not in known):
+            raise OptionError(
+                f"{len(noisy)} noisy and {len(restored)} restored files, and {path} belongs to none of the noisy ones "
+                f"(ndr.difference: {difference or 'none'}, theirs: {', '.join(map(str, known))}); give one restored "
+                "file for each noisy one, in their order"
+            )
+        files.append(Measured(path, "restored", difference))
+    return files
+
+
+def _difference_of(path: Path) -> int | None:
+    with open_gray(path) as reader:
+        text = reader.info.get("ndr.difference")
+    if text is None:
+        return None
+    try:
+        return int(float(text))
+    except ValueError:
+        raise InputError(f"{path}: ndr.difference is not a number: {text!r}") from None
+
+
+def region_source(files: Sequence[Measured]) -> Measured:
+    """Return the file in which regions are looked for: the noisy one of the longest difference, else the first."""
+    noisy = [file for file in files if file.role == "noisy"]
+    return max(noisy, key=lambda file: file.difference or 0)
 
 
 def choose_regions(reader: ImageReader, bright: str | None, dark: str | None) -> Regions:
@@ -64,7 +128,9 @@ def choose_regions(reader: ImageReader, bright: str | None, dark: str | None) ->
         assert mean is not None
         block = find(mean)
         chosen.append((str(block), block.mask(shape)))
-        notes.append(f"{name} region found: x,y,w,h = {block} of the mean over all frames; --{name} sets it")
+        notes.append(
+            f"{name} region found: x,y,w,h = {block} of the mean over all frames of {reader.path}; --{name} sets it"
+        )
     (bright_name, bright_mask), (dark_name, dark_mask) = chosen
     return Regions(bright_mask, dark_mask, bright_name, dark_name, tuple(notes))
 
@@ -84,43 +150,58 @@ def _mean_frame(reader: ImageReader) -> NDArray[np.float64]:
     return total / reader.n_planes
 
 
-def measure_frames(reader: ImageReader, regions: Regions) -> list[dict[str, Any]]:
+def measure_frames(reader: ImageReader, regions: Regions, file: Measured | None = None) -> list[dict[str, Any]]:
     """Measure every frame; see `quietframe.metrics.single` for the definitions.
 
     Returns
     -------
     list of dict
         One per frame, keys as `COLUMNS`; frames count from 1.
+
+    Raises
+    ------
+    InputError
+        When the image has another size than the regions, or a frame cannot be measured; the message names it.
     """
     if tuple(reader.shape[-2:]) != regions.bright.shape:
         raise InputError(
             f"{reader.path} is {reader.shape[-2]} x {reader.shape[-1]}, but the regions belong to an image of "
             f"{regions.bright.shape[0]} x {regions.bright.shape[1]} pixels (Y x X); measure it alone"
         )
+    known = {
+        "file": str(reader.path),
+        "role": file.role if file else "noisy",
+        "difference": file.difference if file else None,
+    }
     rows = []
     for number, plane in enumerate(reader.planes(), 1):
-        bright = single.region_statistics(plane, regions.bright, name="bright region")
-        dark = single.region_statistics(plane, regions.dark, name="dark region")
-        rows.append(
-            {
-                "file": str(reader.path),
-                "frame": number,
-                "label": reader.labels[number - 1] if reader.labels else "",
-                "snr": single.report_snr(plane, regions.bright, regions.dark),
-                "snr_background_subtracted": single.report_snr(
-                    plane, regions.bright, regions.dark, subtract_background=True
-                ),
-                "psnr_prime": single.psnr_prime(plane, regions.dark),
-                "bright_mean": bright.mean,
-                "dark_std": dark.std,
-            }
-        )
+        label = reader.labels[number - 1] if reader.labels else ""
+        try:
+            values = _figures(plane, regions)
+        except InputError as error:
+            raise InputError(f"{reader.path}, frame {number}: {error}") from None
+        rows.append({**known, "frame": number, "label": label, **values})
     return rows
 
 
+def _figures(plane: NDArray[Any], regions: Regions) -> dict[str, float]:
+    bright = single.region_statistics(plane, regions.bright, name="bright region")
+    dark = single.region_statistics(plane, regions.dark, name="dark region")
+    peak = single.psnr_prime(plane, regions.dark)
+    return {
+        "snr": single.report_snr(plane, regions.bright, regions.dark),
+        "snr_background_subtracted": single.report_snr(plane, regions.bright, regions.dark, subtract_background=True),
+        "psnr_prime": peak,
+        "psnr_prime_background_subtracted": peak - dark.mean / dark.std,
+        "bright_mean": bright.mean,
+        "dark_mean": dark.mean,
+        "dark_std": dark.std,
+    }
+
+
 def means_of(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return the means over frames of the three figures."""
-    return {name: float(np.mean([row[name] for row in rows])) for name in COLUMNS[3:6]}
+    """Return the means over frames of the figures."""
+    return {name: float(np.mean([row[name] for row in rows])) for name in FIGURES}
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -129,30 +210,6 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         table = csv.DictWriter(stream, COLUMNS)
         table.writeheader()
         table.writerows(rows)
-
-
-def plot(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw SNR and PSNR' against the frame, one line per file, PNG or PDF by suffix.
-
-    Raises
-    ------
-    MissingExtraError
-        Without matplotlib.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingExtraError("the plot", "matplotlib", "report") from None
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    axes = figure.subplots(1, 2)
-    files = list(dict.fromkeys(row["file"] for row in rows))
-    for axis, name, title in zip(axes, ("snr", "psnr_prime"), ("report SNR", "PSNR'"), strict=True):
-        for file in files:
-            mine = [row for row in rows if row["file"] == file]
-            axis.plot([row["frame"] for row in mine], [row[name] for row in mine], ".-", label=Path(file).name)
-        axis.set(xlabel="frame", ylabel=title)
-    axes[0].legend(fontsize="small")
-    figure.savefig(path, dpi=150)
 
 
 def open_gray(path: Path) -> ImageReader:
@@ -171,31 +228,3 @@ def check_outputs(*paths: Path | None, overwrite: bool) -> None:
     for path in paths:
         if path is not None:
             check_output(path, overwrite=overwrite)
-
-
-def summarize(
-    rows: list[dict[str, Any]], means: dict[str, dict[str, float]], regions: Regions | None
-) -> dict[str, Any]:
-    """Return what ``ndr measure`` answers; with two files also the percent gain of the second over the first."""
-    if regions is None:
-        raise InputError("give at least one file to measure")
-    lines = [f"bright region {regions.bright_name}, dark region {regions.dark_name}", *regions.notes]
-    for file, values in means.items():
-        frames = sum(row["file"] == file for row in rows)
-        lines.append(
-            f"{file}: SNR {values['snr']:.4g} (background subtracted {values['snr_background_subtracted']:.4g}), "
-            f"PSNR' {values['psnr_prime']:.4g}, mean of {frames} frame{'s' if frames != 1 else ''}"
-        )
-    result: dict[str, Any] = {
-        "bright": regions.bright_name,
-        "dark": regions.dark_name,
-        "means": means,
-        "frames": rows,
-        "notes": list(regions.notes),
-    }
-    if len(means) == 2:
-        noisy, restored = means.values()
-        result["gain_percent"] = {name: 100.0 * (restored[name] / noisy[name] - 1.0) for name in noisy}
-        gain = result["gain_percent"]
-        lines.append(f"second over first: SNR {gain['snr']:+.1f} %, PSNR' {gain['psnr_prime']:+.1f} %")
-    return {**result, "summary": lines}
