@@ -160,3 +160,20 @@ def test_a_process_that_used_imagej_ends_by_itself(imagej: Fiji, java: str, tmp_
     # A diagonal line blurred: a Gaussian across it at distance 0, of pixels 1 / sqrt(2) apart, 1 / (2 sigma sqrt(pi)).
     centre = read_image(tmp_path / "b.tif").array[20, 20]
     assert centre == pytest.approx(1 / (2 * 2 * np.sqrt(np.pi)), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Gaussian Blurr...", r"no command 'Gaussian Blurr\.\.\.'; did you mean 'Gaussian Blur\.\.\.'"),
+        ("Gaussian Blur...", "could not do its work: There are no images open"),
+    ],
+)
+def test_a_command_that_cannot_run_is_named(imagej: Fiji, name: str, message: str) -> None:
+    with pytest.raises(FijiError, match=message):
+        imagej.run_command(name, sigma=1)
+
+
+def test_a_command_that_needs_no_image_gets_none(imagej: Fiji) -> None:
+    made = imagej.run_command("Image...", name="made", type="8-bit", fill="White", width=8, height=6, slices=1)["result"]
+    assert (made.axes, made.array.tolist()) == ("YX", [[255] * 8] * 6)

@@ -10,6 +10,7 @@ one of them only, once; closing frees its images, and the Java machine ends with
 
 from __future__ import annotations
 
+import difflib
 import os
 import threading
 import time
@@ -124,8 +125,7 @@ class Fiji:
         imageplus = self._imageplus(image)
         if self._gateway is None and name in self.commands:
             return self._run_script(name, imageplus, options)
-        if not _java("ij.Menus").getCommands().containsKey(name):
-            raise jvm.FijiError(f"this ImageJ has no command {name!r}; names are those of its menus, with their dots")
+        _check_command(name)
         ij = _java("ij.IJ")
         window_manager = _java("ij.WindowManager")
         text = _option_text(options, bare_flags=not name.startswith(PREFIX))
@@ -133,10 +133,13 @@ class Fiji:
         def call() -> Any:
             # In one thread: ImageJ keeps the current image and the options per thread.
             window_manager.setTempCurrentImage(imageplus)
-            ij.run(imageplus, name, text)
+            if imageplus is None:
+                ij.run(name, text)
+            else:
+                ij.run(imageplus, name, text)
             return window_manager.getCurrentImage() or imageplus
 
-        result = self._watched(call)
+        result = self._watched(lambda: _answered(name, call))
         return {"result": None if result is None else self.from_imageplus(result)}
 
     def _imageplus(self, image: Any) -> Any:
@@ -329,6 +332,29 @@ def _java_map(values: Mapping[str, Any]) -> Any:
     for key, value in values.items():
         result.put(key, os.fspath(value) if isinstance(value, os.PathLike) else value)
     return result
+
+
+def _check_command(name: str) -> None:
+    """Refuse a command that ImageJ does not have, with the nearest names."""
+    commands = _java("ij.Menus").getCommands()
+    if commands.containsKey(name):
+        return
+    near = difflib.get_close_matches(name, [str(key) for key in commands.keySet()], n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    raise jvm.FijiError(
+        f"this ImageJ has no command {name!r}; {hint}names are those of its menus, with the three dots that some have"
+    )
+
+
+def _answered(name: str, call: Callable[[], Any]) -> Any:
+    """Run a command of ImageJ; what it says when it gives up (no image, a wrong option) becomes the error."""
+    from jpype import JException
+
+    try:
+        return call()
+    except JException as error:
+        said = _java("ij.IJ").getErrorMessage() or error.getMessage() or error
+        raise jvm.FijiError(f"{name} could not do its work: {said}") from None
 
 
 def _option_text(options: Mapping[str, Any], *, bare_flags: bool) -> str:
