@@ -35,6 +35,8 @@ COMMANDS = {
     "ndr calibrate": "ndr:calibrate",
     "ndr split": "ndr_split:split",
     "ndr measure": "ndr:measure",
+    "ndr montage": "ndr_figures:montage",
+    "ndr profile": "ndr_figures:profile",
     "denoise": "denoise:denoise",
     "export": "export:export",
     "model info": "model:info",

@@ -8,7 +8,7 @@ its own reads. Reads above saturation are left out; a pixel with fewer than two 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .calibrate import KnownCamera, complete_camera
 from .exposure import Exposure
 from .fit import FitTuning, fit_ramp
 from .reads import Reads, as_reads
-from .results import Scaling
+from .results import Scaling, describe_differences, report_differences
 from .subtract import Window, unit_scale
 
 Plane = NDArray[np.float32]
@@ -139,6 +139,22 @@ class WindowWriter:
         a, b = windows[0]
         factor, text = unit_scale(unit, b - a, known.camera)
         return cls(exposure, windows, known, Scaling(factor, text, known.camera, known.notes))
+
+    def run(
+        self,
+        out: Path,
+        variance: Path | None,
+        options: Mapping[str, Any],
+        *,
+        overwrite: bool = False,
+        progress: Progress = silent,
+    ) -> dict[str, Any]:
+        """Write everything and return what ``ndr subtract`` answers."""
+        meta = describe_differences(self.exposure, self.windows, {**options, "fit_window": "true"}, self.scaling)
+        self.write(out, variance, meta, overwrite=overwrite, progress=progress)
+        noise = self.report(variance)
+        notes = (*self.exposure.notes, *noise["notes"])
+        return noise | report_differences(out, meta, self.windows, notes)
 
     def write(
         self, out: Path, variance: Path | None, meta: ImageMeta, *, overwrite: bool = False, progress: Progress = silent

@@ -218,11 +218,8 @@ def subtract(
         windows = difference_windows(len(exposure.reads), difference, start, spacing)
         options = {"difference": difference, "first": start + 1, "spacing": spacing, "unit": unit}
         if fit_window:
-            writer = WindowWriter.make(exposure, windows, unit)
-            meta = describe_differences(exposure, windows, {**options, "fit_window": "true"}, writer.scaling)
-            writer.write(out, variance, meta, overwrite=overwrite, progress=progress)
-            fitted = writer.report(variance)
-            return fitted | report_differences(out, meta, windows, (*exposure.notes, *fitted["notes"]))
+            fitted = WindowWriter.make(exposure, windows, unit)
+            return fitted.run(out, variance, options, overwrite=overwrite, progress=progress)
         scaled = difference_scaling(exposure, unit, difference)
         meta = describe_differences(exposure, windows, options, scaled)
         planes = differences(exposure.reads, windows, scale=scaled.factor, progress=progress)
