@@ -296,3 +296,30 @@ def test_the_command_line_splits(quietframe: Callable[..., Any], flat: Path, tmp
     shown = quietframe("ndr", "split", "--help")
     assert "--guard" in shown.stdout
     assert "leaks noise" in shown.stdout
+
+
+def test_halves_tell_the_error_of_any_denoiser_within_2_percent(tmp_path: Path) -> None:
+    # As in the benchmark, one exposure of 256 x 256: the estimate's own standard error is 0.7 to 1.3 %.
+    from scipy import ndimage
+
+    from quietframe.metrics.repeats import mse_from_repeat
+
+    y, x = np.mgrid[:256, :256]
+    flux = 0.4 + 0.3 * np.sin(x / 9) * np.cos(y / 7) + 2.0 * np.exp(-(((y % 64 - 32) ** 2 + (x % 64 - 32) ** 2) / 30))
+    path = write_ramp(tmp_path / "s.tif", flux, 102, 12)
+    files = [tmp_path / f"{name}.tif" for name in ("a", "b", "va", "vb")]
+    split(path, files[0], files[1], variance_a=files[2], variance_b=files[3], unit="electrons", as_measured=True)
+    a, b, variance = (read_image(files[i]).array.astype(np.float64) for i in (0, 1, 3))
+    spots = np.zeros_like(a)
+    spots[40::70, 30::60] = 12.0
+    for result in (
+        a,
+        ndimage.gaussian_filter(a, 3.0),
+        ndimage.median_filter(a, 3),
+        ndimage.gaussian_filter(a, 0.8) + ndimage.gaussian_filter(spots, 1.5),
+    ):
+        true = float(np.mean((result - flux) ** 2))
+        estimate = mse_from_repeat(result, b, variance)
+        assert abs(estimate.mse - true) < 0.02 * true + 2.5 * estimate.standard_error
+        assert estimate.standard_error < 0.02 * true
+        assert mse_from_repeat(result, a, variance).mse < 0.97 * true  # its own half says nothing

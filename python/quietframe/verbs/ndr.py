@@ -208,11 +208,10 @@ def subtract(
     from ..ndr.subtract import difference_windows, differences
     from ..outputs import check_output
 
-    check_output(out, overwrite=overwrite)
-    if variance is not None:
-        check_output(variance, overwrite=overwrite)
-        if not fit_window:
-            raise OptionError("--variance goes with --fit-window; without it the variance is rate x K + 2 s^2")
+    for path in (out, *([variance] if variance else [])):
+        check_output(path, overwrite=overwrite)
+    if variance and not fit_window:
+        raise OptionError("--variance goes with --fit-window; without it the variance is rate x K + 2 s^2")
     with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
         start = exposure.first_valid if first is None else first - 1
         windows = difference_windows(len(exposure.reads), difference, start, spacing)
