@@ -45,6 +45,24 @@ def test_the_file_has_the_versions_names_and_properties_of_packages(exported: by
     ]
 
 
+class Scaled(nn.Module):
+    """One weight, whose bytes are chosen."""
+
+    def __init__(self, weight: bytes) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.frombuffer(bytearray(weight), dtype=torch.float32))
+        self.register_buffer("constant", torch.frombuffer(bytearray(weight), dtype=torch.float32))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight + self.constant
+
+
+def test_weights_may_happen_to_hold_the_bytes_of_a_file_name() -> None:
+    # 2 MB of weights hold three given bytes with a chance of 2e6 / 2**24, one in eight
+    exported = export_onnx(Scaled(b"x.py"), ["denoised"], {"quietframe.unit": "adu"})
+    assert b".py" in exported
+
+
 def test_no_trace_of_the_machine_is_inside(exported: bytes) -> None:
     for trace in (b".py", str(Path.home()).encode() + b"/", b"site-packages", b"Traceback"):
         assert trace not in exported
