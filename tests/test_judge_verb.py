@@ -296,6 +296,22 @@ def test_a_file_that_is_not_needed_must_exist_nevertheless(ramp: Ramp, tmp_path:
         judge(noisy, noisy, repeat=repeat, out=tmp_path / "report.html", **{option: tmp_path / "missing.zip"})
 
 
+def test_an_error_too_small_to_be_measured_gives_a_lower_limit_only(tmp_path: Path, rng: np.random.Generator) -> None:
+    scene = np.fromfunction(lambda y, x: 100 + y, (64, 64))
+    pictures = {
+        "noisy": scene + rng.normal(0, 5, (64, 64)),
+        "result": scene,
+        "repeat": scene + rng.normal(0, 5, (64, 64)),
+    }
+    paths = [write_image(tmp_path / f"{name}.tif", Image(array, "YX")) for name, array in pictures.items()]
+    out = judge(paths[0], paths[1], repeat=paths[2], out=tmp_path / "report.html")
+    assert abs(out["mse"]) < 2 * out["mse_standard_error"]  # the truth is 0
+    assert out["improvement_db"] is None
+    assert out["improvement_at_least_db"] == pytest.approx(10 * np.log10(out["noisy_mse"] / out["rms_upper"] ** 2))
+    assert f"Improvement: at least {out['improvement_at_least_db']:.1f} dB" in out["summary"]
+    assert "too small to be measured with this repeat" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_constant_repeat_is_no_second_exposure(tmp_path: Path, rng: np.random.Generator) -> None:
     noisy = write_image(tmp_path / "noisy.tif", Image(rng.normal(10, 1, (32, 32)), "YX"))
     repeat = write_image(tmp_path / "repeat.tif", Image(np.full((32, 32), 7.0), "YX"))

@@ -175,5 +175,6 @@ def test_a_command_that_cannot_run_is_named(imagej: Fiji, name: str, message: st
 
 
 def test_a_command_that_needs_no_image_gets_none(imagej: Fiji) -> None:
-    made = imagej.run_command("Image...", name="made", type="8-bit", fill="White", width=8, height=6, slices=1)["result"]
+    options = {"type": "8-bit", "fill": "White", "width": 8, "height": 6, "slices": 1}
+    made = imagej.run_command("Image...", **options)["result"]
     assert (made.axes, made.array.tolist()) == ("YX", [[255] * 8] * 6)

@@ -84,8 +84,8 @@ class Judgement:
 
     @property
     def improvement_db(self) -> float | None:
-        """10 log10(error of noisy / error of result); None where one estimate is not above its standard error."""
-        if min(self.result.mse - self.result.standard_error, self.noisy.mse - self.noisy.standard_error) <= 0:
+        """10 log10(error of noisy / error of result); None where one of them is not measured."""
+        if not (self.result.is_measured and self.noisy.is_measured):
             return None
         return 10 * math.log10(self.noisy.mse / self.result.mse)
 

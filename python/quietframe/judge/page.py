@@ -64,7 +64,7 @@ def key_lines(verdict: Verdict) -> list[str]:
         f"Judged by: {verdict.evidence.sentence}",
         f"Error of the {whose}: {_error_text(verdict.result, verdict.unit)}",
         f"Error before denoising: {_error_text(verdict.noisy, verdict.unit)}",
-        f"Improvement: {_short_change(verdict.improvement_db)}",
+        f"Improvement: {_short_change(verdict)}",
         f"Contradicted by the repeat: {flagged} pixels in {places} places (chance alone: at most {chance:.1g})",
     ]
 
@@ -111,10 +111,16 @@ def _trust_section(verdict: Verdict) -> Section:
         "Error against the unknown truth: the mean squared distance to the repeat minus the repeat's noise.",
     )
     notes = (*verdict.evidence.assumptions, *warnings_of(verdict))
-    return Section(title, [verdict.evidence.sentence, _change(verdict.improvement_db)], tables=(table,), notes=notes)
+    return Section(title, [verdict.evidence.sentence, _change(verdict)], tables=(table,), notes=notes)
 
 
-def _change(gain_db: float | None) -> str:
+def _change(verdict: Verdict) -> str:
+    gain_db, least_db = verdict.improvement_db, verdict.improvement_at_least_db
+    if gain_db is None and least_db is not None and least_db > 0:
+        return (
+            "The error of the result is too small to be measured with this repeat. Its upper limit says that denoising "
+            f"brought the mean squared error down by at least {least_db:.1f} dB."
+        )
     if gain_db is None:
         return "One of the errors is too small to be measured with this repeat; see the upper limit."
     if gain_db >= 0:
@@ -122,7 +128,10 @@ def _change(gain_db: float | None) -> str:
     return f"Denoising made the picture worse: the mean squared error rose by {-gain_db:.2f} dB."
 
 
-def _short_change(gain_db: float | None) -> str:
+def _short_change(verdict: Verdict) -> str:
+    gain_db, least_db = verdict.improvement_db, verdict.improvement_at_least_db
+    if gain_db is None and least_db is not None and least_db > 0:
+        return f"at least {least_db:.1f} dB"
     if gain_db is None:
         return "cannot be stated; an error is too small to be measured here"
     return f"{gain_db:.1f} dB" if gain_db >= 0 else f"none; the mean squared error rose by {-gain_db:.1f} dB"
@@ -190,7 +199,7 @@ def _error_row(error: RepeatError) -> tuple[float, float, float, float, int]:
 
 
 def _error_text(error: RepeatError, unit: str) -> str:
-    if error.mse <= 2 * error.standard_error:
+    if not error.is_measured:
         return f"below {error.upper_rms:.3g} {unit} rms (too small to be measured here)"
     return f"{error.rms:.4g} ± {error.standard_error / (2 * error.rms):.1g} {unit} rms"
 

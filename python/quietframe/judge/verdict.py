@@ -60,12 +60,17 @@ class Verdict:
 
     @property
     def improvement_db(self) -> float | None:
-        """10 log10(error of noisy / error of result); None without evidence or below the standard error."""
-        if self.result is None or self.noisy is None:
-            return None
-        if min(self.result.mse - self.result.standard_error, self.noisy.mse - self.noisy.standard_error) <= 0:
+        """10 log10(error of noisy / error of result); None without evidence or where one is not measured."""
+        if self.result is None or self.noisy is None or not (self.result.is_measured and self.noisy.is_measured):
             return None
         return 10 * math.log10(self.noisy.mse / self.result.mse)
+
+    @property
+    def improvement_at_least_db(self) -> float | None:
+        """The same with the upper limit of the result's error; None where the noisy picture's is not measured."""
+        if self.result is None or self.noisy is None or not self.noisy.is_measured or self.result.upper_rms == 0:
+            return None
+        return 10 * math.log10(self.noisy.mse / self.result.upper_rms**2)
 
     @property
     def flagged_by_chance(self) -> float:
@@ -186,6 +191,7 @@ def as_dict(verdict: Verdict) -> dict[str, Any]:
         **_error_values("", verdict.result),
         **_error_values("noisy_", verdict.noisy),
         "improvement_db": verdict.improvement_db,
+        "improvement_at_least_db": verdict.improvement_at_least_db,
         "flagged_pixels": verdict.total("n_flagged") if verdict.planes else None,
         "flagged_places": verdict.total("n_places") if verdict.planes else None,
         "flagged_by_chance": verdict.flagged_by_chance if verdict.planes else None,

@@ -50,6 +50,11 @@ class RepeatError:
         return math.sqrt(max(self.mse, 0.0))
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the estimate exceeds two standard errors; otherwise only `upper_rms` means something."""
+        return self.mse > 2 * self.standard_error
+
+    @property
     def upper_rms(self) -> float:
         """Root mean squared error that is exceeded with 2.5 % probability (mse + 1.96 standard errors)."""
         return math.sqrt(max(self.mse + 1.96 * self.standard_error, 0.0))

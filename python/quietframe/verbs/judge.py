@@ -49,9 +49,10 @@ def judge(
     Returns
     -------
     dict
-        mse, mse_standard_error, rms, rms_upper; the same with noisy_; improvement_db;
-        flagged_pixels, flagged_places; evidence (repeat, frames, exposure, model halves, none) and
-        evidence_text; unit; frames; single; warnings; report.
+        mse, mse_standard_error, rms, rms_upper; the same with noisy_; improvement_db (None where an error is too small
+        to be measured), improvement_at_least_db (with the upper limit of the result's error); flagged_pixels,
+        flagged_places; evidence (repeat, frames, exposure, model halves, none) and evidence_text; unit; frames; single;
+        warnings; report.
 
     Raises
     ------
