@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -18,6 +19,9 @@ from .uneven import ReadPattern
 
 PIXELS = 2**18
 """Pixels that are looked at."""
+
+SMOOTH = 6
+"""Degree of the polynomial that light without flicker follows."""
 
 LEAST = 0.02
 """Shortest interval, of the mean one: noise must not turn time around."""
@@ -70,11 +74,29 @@ def dose_pattern(
     if not curve[-1] > 0.0:
         raise InputError("dose time needs light: the ramps of this exposure do not rise")
     n = stop - first
-    gaps = np.maximum(np.diff(curve) / curve[-1] * (n - 1), LEAST)
+    gaps = np.maximum(_without_noise(np.diff(curve) / curve[-1] * (n - 1)), LEAST)
     gaps *= (n - 1) / gaps.sum()
     times = np.arange(len(stack), dtype=np.float64)
     times[first:stop] = first + np.concatenate([[0.0], np.cumsum(gaps)])
     return ReadPattern.of_times(times)
+
+
+def _without_noise(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smooth the light of the sub-frames where what is not smooth is read noise, and no flicker.
+
+    Read noise makes one gap longer and the next one shorter: neighbours correlate by -1/2. Flicker does not.
+    """
+    if len(gaps) < 8 * SMOOTH:
+        return gaps
+    # The curve is fitted, not its gaps: white noise in the curve is blue noise in the gaps.
+    curve = np.concatenate([[0.0], np.cumsum(gaps)])
+    time = np.arange(len(curve), dtype=np.float64)
+    smooth = np.diff(legendre.Legendre.fit(time, curve, SMOOTH)(time))
+    rest = gaps - smooth
+    power = float(np.sum(rest**2))
+    if power <= 0.0 or float(np.sum(rest[1:] * rest[:-1])) > -0.3 * power:
+        return gaps
+    return np.asarray(smooth)
 
 
 def _brightness(collected: NDArray[np.float64], whole: NDArray[np.bool_]) -> NDArray[np.float64]:
