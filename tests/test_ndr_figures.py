@@ -104,6 +104,7 @@ def test_profile_tells_means_and_lines_since_the_first_valid_read(exposure: Path
         ("e_NDR.tif", {"differences": "0,1"}, "1 or more sub-frames"),
         ("e_NDR.tif", {"differences": "20,10,5,1", "contrast": "best"}, "unknown contrast"),
         ("e_NDR.tif", {"differences": ",".join(["1"] * 13)}, "narrower than 4 px"),
+        ("e_NDR.tif", {"names": "one"}, "names are two"),
         ("e_NDR.tif", {"out": "m.tif"}, "a figure is written as"),
         ("e_NDR.tif", {"out": "no/m.png"}, "make it first"),
         ("e_NDR.tif", {"restored": "plain.tif", "differences": "9,8,7"}, "noisy is in e- and restored in ADU"),

@@ -15,6 +15,7 @@ from quietframe.images import Image, read_image, write_image
 from quietframe.ndr.fit_window import fit_windows, snr_gain
 from quietframe.ndr.subtract import difference_windows
 from quietframe.verbs.ndr import CameraOptions, subtract
+from quietframe.verbs.ndr_split import split
 
 CASES = ((1, 0.2), (2, 0.2), (5, 0.2), (10, 0.2), (2, 2), (5, 2), (10, 2), (5, 20))
 TABLE = {
@@ -124,3 +125,17 @@ def test_the_command_line_fits_windows(quietframe: Callable[..., Any], exposure:
     done = quietframe("ndr", "subtract", exposure, exposure.with_name("d.tif"), "--difference", 20, "--fit-window")
     assert done.returncode == 0, done.stderr
     assert "SNR x 1.4" in done.stdout
+
+
+def test_a_gain_that_is_only_assumed_is_not_written_as_known(tmp_path: Path) -> None:
+    reads = np.rint(ramp(0.05, 12.0, 16, 9, 64) + 500).astype(np.uint16)  # too dark to tell its gain
+    path = write_image(tmp_path / "s.tif", Image(reads, "TYX"), dtype="uint16")
+    subtract(path, tmp_path / "d.tif", difference=5, fit_window=True)
+    split(path, tmp_path / "a.tif", tmp_path / "b.tif")
+    split(path, tmp_path / "p.tif", tmp_path / "q.tif", pairs=3)
+    for name in "dabpq":
+        info = read_image(tmp_path / f"{name}.tif").info
+        assert "ndr.gain_e_per_adu" not in info
+        assert info["ndr.unit"] == "adu"
+    with pytest.raises(QuietframeError, match="unit electrons needs the gain"):
+        subtract(path, tmp_path / "e.tif", difference=5, fit_window=True, unit="electrons")

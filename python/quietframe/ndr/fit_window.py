@@ -138,7 +138,9 @@ class WindowWriter:
             raise OptionError(f"unit {unit} needs the gain, and this ramp does not tell it; give --gain-e-per-adu")
         a, b = windows[0]
         factor, text = unit_scale(unit, b - a, known.camera)
-        return cls(exposure, windows, known, Scaling(factor, text, known.camera, known.notes))
+        # A gain that is only taken as 1 is not written down as if it were known.
+        camera = known.camera if known.gain_known else exposure.camera
+        return cls(exposure, windows, known, Scaling(factor, text, camera, known.notes))
 
     def run(
         self,

@@ -77,6 +77,19 @@ def parse_differences(text: str) -> tuple[int, ...]:
     return values
 
 
+def parse_names(text: str) -> tuple[str, str]:
+    """Read the names of the two rows, ``noisy,restored``.
+
+    Raises
+    ------
+    OptionError
+    """
+    names = [part.strip() for part in text.split(",")]
+    if len(names) != 2 or not all(names):
+        raise OptionError(f"names are two, with a comma between them, as noisy,restored; got {text!r}")
+    return names[0], names[1]
+
+
 def load_slices(source: str, wanted: Sequence[int], first: int = 0) -> Slices:
     """Take one image for each difference.
 
@@ -214,7 +227,14 @@ def _range(image: NDArray[np.float32]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def draw(path: Path, noisy: Slices, restored: Slices, *, contrast: str = "common") -> None:
+def draw(
+    path: Path,
+    noisy: Slices,
+    restored: Slices,
+    *,
+    contrast: str = "common",
+    names: tuple[str, str] = ("noisy", "restored"),
+) -> None:
     """Draw the sliced picture, noisy above restored, every slice labelled with its difference.
 
     Parameters
@@ -225,6 +245,8 @@ def draw(path: Path, noisy: Slices, restored: Slices, *, contrast: str = "common
         With the same differences and shape.
     contrast
         ``common`` or ``each``.
+    names
+        Of the two rows.
     """
     limits = contrast_limits((noisy, restored), contrast)
     edges, (height, width) = noisy.edges(), noisy.images.shape[1:]
@@ -232,7 +254,7 @@ def draw(path: Path, noisy: Slices, restored: Slices, *, contrast: str = "common
     figure = figures.new_figure(inches, 2 * (inches - 0.35) * height / width + 0.45)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.01)
     panels = figure.subplots(2, 1)
-    for axes, slices, name in zip(panels, (noisy, restored), ("noisy", "restored"), strict=True):
+    for axes, slices, name in zip(panels, (noisy, restored), names, strict=True):
         picture = slices.sliced()
         for (start, stop), (low, high) in zip(pairwise(edges), limits, strict=True):
             picture[:, start:stop] = (picture[:, start:stop] - low) / (high - low)

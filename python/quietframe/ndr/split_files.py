@@ -84,6 +84,11 @@ class _Source:
     last: int
     progress: Progress
 
+    @property
+    def camera_keys(self) -> dict[str, str]:
+        """Return what the outputs say of the camera; a gain that is only taken as 1 is not among it."""
+        return (self.known.camera if self.known.gain_known else self.exposure.camera).to_info()
+
     def fit(self, first: int, last: int) -> RampFit:
         """Fit the reads ``[first, last)``."""
         return fit_ramp(
@@ -192,7 +197,7 @@ def _halves(source: _Source, files: SplitFiles) -> dict[str, Any]:
             scale = np.float32(factor * source.factor((first, last - 1)))
             medians.append(float(np.nanmedian(fit.rate)) * float(scale))
             keys = {
-                **camera.to_info(),
+                **source.camera_keys,
                 **made_by("ndr split", options),
                 **_light_key(source, (first, last - 1)),
                 "ndr.fit": request.method,
@@ -265,7 +270,7 @@ def _pairs(source: _Source, wanted: PairRequest, files: SplitFiles) -> dict[str,
         "unit": unit,
         "as_measured": source.request.as_measured,
     }
-    keys = {**known.camera.to_info(), **made_by("ndr split", options), "ndr.unit": unit, "ndr.unit_text": text}
+    keys = {**source.camera_keys, **made_by("ndr split", options), "ndr.unit": unit, "ndr.unit_text": text}
     keys |= {"ndr.difference": str(wanted.difference), "ndr.spacing": "pairs", "ndr.guard": str(wanted.guard)}
     if warnings:
         keys["ndr.warning"] = warnings[0]

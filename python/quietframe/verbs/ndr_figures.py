@@ -23,6 +23,7 @@ def montage(
     *,
     differences: str = "40,35,30,25,20,15,10,5,1",
     contrast: str = "common",
+    names: str = "noisy,restored",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Draw the sliced picture: strips of differences of several lengths, noisy above restored.
@@ -43,6 +44,8 @@ def montage(
         Sub-frames of each slice, from left to right.
     contrast
         common (black and white of the longest difference for all) or each (its own for every slice).
+    names
+        What the two rows are called, with a comma between.
     overwrite
         Replace OUT if it exists.
     """
@@ -51,11 +54,11 @@ def montage(
     from ..outputs import atomic_output
 
     check_format(out)
-    wanted = room.parse_differences(differences)
+    wanted, titles = room.parse_differences(differences), room.parse_names(names)
     with atomic_output(out, overwrite=overwrite) as partial:
         above, below = room.load_slices(noisy, wanted), room.load_slices(restored, wanted)
         room.check_pair(above, below)
-        room.draw(partial, above, below, contrast=contrast)
+        room.draw(partial, above, below, contrast=contrast, names=titles)
     height, width = above.images.shape[1:]
     return {
         "out": str(out),
