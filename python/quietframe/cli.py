@@ -97,7 +97,7 @@ def overview() -> str:
 
     Written out here and not left to cyclopts, whose import alone takes longer than this list.
     """
-    lists = {}
+    lists: dict[str, str] = {}
     for command, place in COMMANDS.items():
         if command == "denoise":
             lists |= {f"train {name.replace('_', '-')}": method_summary(name) for name in method_names()}
