@@ -11,9 +11,11 @@ import tifffile
 
 from quietframe.camera import Camera
 from quietframe.errors import InputError, QuietframeError
-from quietframe.images import Image, open_image, write_image
+from quietframe.images import Image, open_image, read_image, write_image
 from quietframe.ndr.exposure import open_exposure
+from quietframe.ndr.modulo import parse
 from quietframe.ndr.raw_planes import raw_planes
+from quietframe.verbs.ndr import CameraOptions, fit
 
 
 def save(path: Path, reads: np.ndarray, axes: str = "TYX", *, seconds: float | None = None, **info: Any) -> Path:
@@ -157,3 +159,55 @@ def test_the_real_and_simulated_ramps_open_without_options(data_dir: Path) -> No
             assert exposure.notes == ()
     with pytest.raises(InputError, match="is a z-stack: 25 planes"):
         open_exposure(data_dir / "neubias" / "xyz_calibrated_16bit__golgi_bfa.tif")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reads"),
+    [
+        ('<ModuloAlongT Type="other" TypeDescription="read" Start="0" Step="1" End="4"/>', 5),
+        ('<ModuloAlongT Type="other" Start="0" Step="0.1" End="0.4"></ModuloAlongT>', 5),
+        ('<ModuloAlongT Type="other"><Label>a</Label><Label>b</Label></ModuloAlongT>', 2),
+        ('<ModuloAlongT Type="other" Start="0" Step="0" End="4"/>', None),
+        ('<ModuloAlongT Type="other"/>', None),
+        ('<ModuloAlongZ Start="0" Step="1" End="4"/>', None),
+    ],
+)
+def test_modulo_along_t_tells_the_reads_of_an_exposure(annotation: str, reads: int | None) -> None:
+    assert parse(f"<OME><Modulo>{annotation}</Modulo></OME>") == reads
+
+
+def test_exposures_of_an_ome_tiff_are_told_apart(tmp_path: Path, reads: np.ndarray) -> None:
+    pixels = (
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="uint16" SizeX="20" SizeY="24" '
+        'SizeC="1" SizeZ="1" SizeT="10"><Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData/></Pixels></Image>'
+    )
+    modulo = '<Modulo><ModuloAlongT Type="other" Start="0" Step="1" End="4"/></Modulo>'
+    xml = (
+        '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">'
+        f'{pixels}<StructuredAnnotations><XMLAnnotation ID="Annotation:0"><Value>{modulo}</Value></XMLAnnotation>'
+        "</StructuredAnnotations></OME>"
+    )
+    path = tmp_path / "two.ome.tif"
+    tifffile.imwrite(path, reads, description=xml, metadata=None)
+    with open_exposure(path, number=1) as exposure:
+        assert len(exposure.reads) == 5
+        np.testing.assert_array_equal(exposure.reads.rows(0, 24), reads[5:])
+    rates = [tmp_path / "one.tif", tmp_path / "other.tif"]
+    for number, rate in enumerate(rates, 1):
+        answer = fit(path, rate, exposure_number=number, camera=CameraOptions(gain_e_per_adu=1.0, read_noise_e=1.0))
+        assert answer["reads_used"] == [1, 5]
+    assert not np.array_equal(read_image(rates[0]).array, read_image(rates[1]).array)
+    with pytest.raises(InputError, match="holds 2 exposures; there is no exposure 3"):
+        fit(path, tmp_path / "third.tif", exposure_number=3)
+
+
+@pytest.mark.parametrize(("listed", "message"), [("1 2 x", "list of numbers"), ("1 2 3", "lists 3 times for 10 reads")])
+def test_read_times_that_do_not_fit_are_refused(tmp_path: Path, reads: np.ndarray, listed: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        open_exposure(save(tmp_path / "a.tif", reads, ndr__t_reads_s=listed))
+
+
+def test_equal_read_times_are_no_uneven_times(tmp_path: Path, reads: np.ndarray) -> None:
+    listed = ", ".join(f"{0.1 * i:.3f}" for i in range(10))
+    with open_exposure(save(tmp_path / "a.tif", reads, ndr__t_reads_s=f"[{listed}]")) as exposure:
+        assert exposure.times_s is None

@@ -18,6 +18,7 @@ from .. import axes as letters
 from ..camera import PREFIX, Camera
 from ..errors import InputError
 from ..images import ImageReader, open_image, require_gray
+from .modulo import reads_per_exposure
 from .raw_planes import raw_planes
 from .reads import Reads
 
@@ -94,7 +95,8 @@ def open_exposure(
     axes
         Letters to use instead of the file's, e.g. ``TYX`` for a ramp that was saved as a z-stack.
     number
-        Which exposure, from 0, where the file holds several (key ``ndr.n_subframes`` and a multiple of it in T).
+        Which exposure, from 0, where the file holds several (key ``ndr.n_subframes`` or OME's ModuloAlongT, and a
+        multiple of it in T).
 
     Raises
     ------
@@ -158,8 +160,9 @@ def _refuse_other_stacks(reader: ImageReader) -> None:
 def _choose_exposure(reader: ImageReader, number: int) -> tuple[int, int, list[str]]:
     """Return (reads, first plane, notes) of one exposure out of those in the file."""
     planes = reader.n_planes
+    usual = reads_per_exposure(reader.path) if str(reader.path).lower().endswith((".tif", ".tiff")) else None
     try:
-        stated = int(float(reader.info.get("ndr.n_subframes", planes)))
+        stated = int(float(reader.info.get("ndr.n_subframes", usual or planes)))
     except ValueError:
         raise InputError(
             f"{reader.path}: ndr.n_subframes is not a number: {reader.info['ndr.n_subframes']!r}"

@@ -239,6 +239,7 @@ def fit(
     jump_sigma: float = 5.0,
     full_well_fraction: float = 0.85,
     unit: str | None = None,
+    exposure_number: int = 1,
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
     options: Annotated[FitOptions, Parameter(name="*")] = _PLAIN_FIT,
@@ -272,6 +273,8 @@ def fit(
         Part of the full well up to which reads are trusted.
     unit
         rate (e-/px/s), electrons (e-/px/sub-frame) or adu (ADU/px/sub-frame); by default the first that is known.
+    exposure_number
+        Which exposure, from 1, of a file that holds several.
     axes
         Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
     camera
@@ -295,7 +298,7 @@ def fit(
         options.linearity, options.times, options.dose_time,
     )  # fmt: skip
     request = FitRequest(method, first, last, jump_sigma, full_well_fraction, unit, extras)
-    with open_exposure(source, camera=given, axes=axes) as exposure:
+    with open_exposure(source, camera=given, axes=axes, number=exposure_number - 1) as exposure:
         fitted = fit_exposure(exposure, request, progress=progress)
         written = write_fit(exposure, fitted, files, overwrite=overwrite)
         return report(exposure, fitted, written)
@@ -308,6 +311,7 @@ def calibrate(
     read_noise_map: Path | None = None,
     first: int | None = None,
     last: int | None = None,
+    exposure_number: int = 1,
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
     overwrite: bool = False,
@@ -328,6 +332,8 @@ def calibrate(
         First read used, from 1; by default the file's ndr.first_valid, else 1.
     last
         Last read used, from 1, included; by default the last of the exposure.
+    exposure_number
+        Which exposure, from 1, of a file that holds several.
     axes
         Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
     camera
@@ -341,7 +347,7 @@ def calibrate(
 
     if read_noise_map is not None:
         check_output(read_noise_map, overwrite=overwrite)
-    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+    with open_exposure(source, camera=camera.to_camera(), axes=axes, number=exposure_number - 1) as exposure:
         done = calibrate_exposure(exposure, first, last, with_map=read_noise_map is not None, progress=progress)
         if read_noise_map is not None:
             write_map(exposure, done, read_noise_map, overwrite=overwrite)
