@@ -60,6 +60,11 @@ def test_an_exposure_its_files_and_a_stack_show_the_same_in_every_unit(exposure:
     np.testing.assert_allclose(room.load_slices(str(stack), WANTED).images, direct.images, rtol=1e-5)
 
 
+def test_a_crop_shows_that_part(exposure: Path) -> None:
+    slices = room.load_slices(str(exposure), WANTED)
+    np.testing.assert_array_equal(slices.cropped("8,4,32,20").images, slices.images[:, 4:24, 8:40])
+
+
 def test_common_contrast_is_that_of_the_longest_difference(exposure: Path) -> None:
     slices = room.load_slices(str(exposure), WANTED)
     limits = room.contrast_limits((slices, slices), "common")
@@ -105,6 +110,8 @@ def test_profile_tells_means_and_lines_since_the_first_valid_read(exposure: Path
         ("e_NDR.tif", {"differences": "20,10,5,1", "contrast": "best"}, "unknown contrast"),
         ("e_NDR.tif", {"differences": ",".join(["1"] * 13)}, "narrower than 4 px"),
         ("e_NDR.tif", {"names": "one"}, "names are two"),
+        ("e_NDR.tif", {"crop": "0,0,8"}, "crop is four whole numbers"),
+        ("e_NDR.tif", {"crop": "30,0,20,10"}, "is not inside an image of 48 x 40"),
         ("e_NDR.tif", {"out": "m.tif"}, "a figure is written as"),
         ("e_NDR.tif", {"out": "no/m.png"}, "make it first"),
         ("e_NDR.tif", {"restored": "plain.tif", "differences": "9,8,7"}, "noisy is in e- and restored in ADU"),

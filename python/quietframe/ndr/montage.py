@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..camera import PREFIX, Camera
 from ..errors import InputError, OptionError, unknown
 from ..images import open_image, require_gray
+from ..metrics import single
 from . import figures
 from .exposure import open_exposure
 from .subtract import difference_windows, differences
@@ -52,6 +53,23 @@ class Slices:
         for image, (start, stop) in zip(self.images, pairwise(edges), strict=True):
             picture[:, start:stop] = image[:, start:stop]
         return picture
+
+    def cropped(self, crop: str | None) -> Slices:
+        """Return the part ``x,y,w,h`` of every image; all of it for None.
+
+        Raises
+        ------
+        InputError, OptionError
+            When it is no such text, or does not lie inside the image.
+        """
+        if crop is None:
+            return self
+        try:
+            x, y, width, height = (int(part) for part in crop.split(","))
+        except ValueError:
+            raise OptionError(f"crop is four whole numbers x,y,w,h; got {crop!r}") from None
+        single.Block(x, y, width, height).mask(self.images.shape[1:])  # its check and message
+        return replace(self, images=self.images[:, y : y + height, x : x + width])
 
     def edges(self) -> list[int]:
         """Return where the strips begin, and the end [px]."""

@@ -24,6 +24,7 @@ def montage(
     differences: str = "40,35,30,25,20,15,10,5,1",
     contrast: str = "common",
     names: str = "noisy,restored",
+    crop: str | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Draw the sliced picture: strips of differences of several lengths, noisy above restored.
@@ -46,6 +47,8 @@ def montage(
         common (black and white of the longest difference for all) or each (its own for every slice).
     names
         What the two rows are called, with a comma between.
+    crop
+        Show this part only: x,y,w,h.
     overwrite
         Replace OUT if it exists.
     """
@@ -56,7 +59,7 @@ def montage(
     check_format(out)
     wanted, titles = room.parse_differences(differences), room.parse_names(names)
     with atomic_output(out, overwrite=overwrite) as partial:
-        above, below = room.load_slices(noisy, wanted), room.load_slices(restored, wanted)
+        above, below = (room.load_slices(source, wanted).cropped(crop) for source in (noisy, restored))
         room.check_pair(above, below)
         room.draw(partial, above, below, contrast=contrast, names=titles)
     height, width = above.images.shape[1:]
