@@ -202,6 +202,7 @@ def test_a_bad_input_is_one_line_and_leaves_nothing(
     assert err.count("\n") == 1
     assert err.startswith("quietframe: ")
     assert message in err
+    assert "--axes" not in err or not line.startswith(("train", "score"))  # which have no such option
     assert out == ""
     assert list(tmp_path.iterdir()) == []
 

@@ -320,6 +320,20 @@ def test_without_the_extra_zoo_the_check_says_so(
     assert "pip install 'quietframe[zoo]'" in checks[-1]["note"]
 
 
+def test_counts_on_a_large_offset_may_differ_by_their_rounding(trained: Any, tmp_path: Path) -> None:
+    # near 1e6 float32 has steps of 1/16, more than 1e-4 of a range of a few counts
+    sample = (1e6 + np.random.default_rng(0).normal(0, 2, (64, 64))).astype(np.float32)
+    net = tiny.trained_unet(depth=2, filters=8).module
+    for name in ("input", "output"):
+        getattr(net, f"{name}_mean").fill_(1e6)
+        getattr(net, f"{name}_std").fill_(2)
+    statistics = {**trained.stats, "mean": 1e6, "std": 2.0}
+    result = write_package(
+        dataclasses.replace(trained, module=net, sample=sample, stats=statistics), tmp_path / "m.zip"
+    )
+    assert result["onnx_difference"] is not None
+
+
 def test_a_network_that_onnx_runtime_computes_otherwise_is_not_packaged(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

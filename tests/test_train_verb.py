@@ -100,6 +100,12 @@ def test_a_target_that_is_the_input_is_said(noisy: Path, tmp_path: Path) -> None
     assert any("the net learns to change nothing" in line for line in result["summary"])
 
 
+def test_notes_name_no_option_that_there_is_not(tmp_path: Path, rng: np.random.Generator) -> None:
+    np.save(tmp_path / "stack.npy", rng.poisson(50, (3, 40, 48)))
+    notes = train("n2v", [tmp_path / "stack.npy"], tmp_path / "run")["notes"]
+    assert [note.rpartition(": ")[2] for note in notes] == ["taken as TYX"]
+
+
 def test_stacks_and_channels_are_samples(tmp_path: Path, rng: np.random.Generator) -> None:
     stack = write(
         tmp_path / "stack.tif", rng.poisson(9, (3, 2, 32, 32)).astype(np.uint16), imagej=True, metadata={"axes": "TCYX"}

@@ -204,11 +204,13 @@ def _onnx_difference(model: bytes, batch: NDArray[np.float32], expected: list[ND
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     results = session.run(None, {"input": batch})
     extent = max(float(np.ptp(batch)), *(float(np.ptp(array)) for array in expected), 1e-30)
-    largest = max(float(np.abs(a - b).max()) for a, b in zip(results, expected, strict=True)) / extent
-    # float32 has 1e-7 relative precision of the counts; twenty layers in another order of summation lose two digits
-    if not largest <= 1e-4:
-        raise RuntimeError(f"ONNX Runtime and torch differ by {largest:.2g} of the data range")
-    return largest
+    largest = max(float(np.abs(a - b).max()) for a, b in zip(results, expected, strict=True))
+    # twenty layers in another order of summation lose two digits of float32; counts on a large offset are also rounded
+    # to steps of float32, which may exceed that
+    step = max(float(np.spacing(np.abs(array).max())) for array in (batch, *expected))
+    if not largest <= 1e-4 * extent + 2 * step:
+        raise RuntimeError(f"ONNX Runtime and torch differ by {largest / extent:.2g} of the data range")
+    return largest / extent
 
 
 def _files(

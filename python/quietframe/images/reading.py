@@ -272,7 +272,9 @@ def _open_npy(path: Path) -> OpenImage:
     return _open_array(path, array, axes, remarks)
 
 
-def require_gray(meta: Image | ImageMeta | ImageReader, source: object = "the image") -> None:
+def require_gray(
+    meta: Image | ImageMeta | ImageReader, source: object = "the image", *, axes_option: bool = True
+) -> None:
     """Refuse colour samples (RGB): noise statistics need one value per pixel.
 
     Raises
@@ -285,5 +287,5 @@ def require_gray(meta: Image | ImageMeta | ImageReader, source: object = "the im
         channels = meta.axes.replace("S", "C") if "C" not in meta.axes else "TCYX"
         raise InputError(
             f"{source} is a colour picture (axes {meta.axes}, shape {tuple(shape)}); a gray one is needed: "
-            f"convert it, or add --axes {channels} to take its samples as channels"
+            + (f"convert it, or add --axes {channels} to take its samples as channels" if axes_option else "convert it")
         )

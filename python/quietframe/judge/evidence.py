@@ -179,7 +179,7 @@ def spread(numbers: list[int], most: int = MOST_PLANES) -> tuple[int, ...]:
 
 def _from_repeat(noisy: ImageReader, result: ImageReader, path: Path, files: ExitStack) -> Evidence:
     repeat = files.enter_context(open_image(path))
-    require_gray(repeat, path)
+    require_gray(repeat, path, axes_option=False)
     if (repeat.axes, repeat.shape) != (noisy.axes, noisy.shape):
         raise InputError(
             f"the repeat {path} has axes {repeat.axes}, shape {repeat.shape}; {noisy.path} has axes {noisy.axes}, "

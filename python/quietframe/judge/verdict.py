@@ -90,8 +90,8 @@ def check_pictures(noisy: ImageReader, result: ImageReader) -> None:
     InputError
         For colour pictures, different axes or shapes, planes below 5 x 5 pixels.
     """
-    require_gray(noisy, noisy.path)
-    require_gray(result, result.path)
+    require_gray(noisy, noisy.path, axes_option=False)
+    require_gray(result, result.path, axes_option=False)
     if (noisy.axes, noisy.shape) != (result.axes, result.shape):
         raise InputError(
             f"{noisy.path} has axes {noisy.axes}, shape {noisy.shape}; the result {result.path} has axes {result.axes},"

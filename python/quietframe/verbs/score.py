@@ -51,8 +51,8 @@ def score(
     from ..metrics.reference import default_data_range
 
     image, reference = read_image(result), read_image(truth)
-    require_gray(image, result)
-    require_gray(reference, truth)
+    require_gray(image, result, axes_option=False)
+    require_gray(reference, truth, axes_option=False)
     if (image.axes, image.array.shape) != (reference.axes, reference.array.shape):
         raise InputError(
             f"{result} has axes {image.axes}, shape {image.array.shape}; the truth {truth} has axes {reference.axes}, "

@@ -182,7 +182,8 @@ def _read(request: Request) -> tuple[Any, dict[str, Any]]:
                     "ones: convert it, or split it into its channels"
                 )
             image = reader.read()
-            notes.extend(f"{path}: {remark}" for remark in reader.remarks)
+            # Planes are samples whatever their axis is called, so train has no --axes.
+            notes.extend(f"{path}: {remark.removesuffix('; --axes says otherwise')}" for remark in reader.remarks)
         if "C" in image.axes and image.array.shape[image.axes.index("C")] > 1:
             notes.append(f"{path}: its channels are taken as samples of one model; split them for one model each")
         files.append({"name": path.name, "role": role, "sha256": _checksum(path)})
