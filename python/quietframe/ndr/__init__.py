@@ -17,6 +17,10 @@ _HOMES = {
     "difference_windows": "subtract",
     "differences": "subtract",
     "fit_ramp": "fit",
+    "noise_correlation": "pairs",
+    "split_halves": "split",
+    "make_pairs": "pairs",
+    "fit_windows": "fit_window",
     "open_exposure": "exposure",
     "simulate_exposure": "simulate",
 }

@@ -270,7 +270,7 @@ def draw(
     edges, (height, width) = noisy.edges(), noisy.images.shape[1:]
     inches = 7.2 if height < 0.7 * width else 5.0
     figure = figures.new_figure(inches, 2 * (inches - 0.35) * height / width + 0.45)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, hspace=0.01)
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.02, hspace=0.01)
     panels = figure.subplots(2, 1)
     for axes, slices, name in zip(panels, (noisy, restored), names, strict=True):
         picture = slices.sliced()
