@@ -190,6 +190,10 @@ LEFT, RIGHT = Block(0, 0, 8, 8).mask((20, 20)), Block(10, 0, 8, 8).mask((20, 20)
         (lambda: report_snr(RAMP, np.zeros((20, 20), bool), RIGHT), "bright region has 0 pixels"),
         (lambda: report_snr(RAMP, LEFT[:10], RIGHT), r"shape \(10, 20\), the image \(20, 20\)"),
         (lambda: report_snr(np.full((20, 20), 7.0), LEFT, RIGHT), "constant .*all 64 pixels are 7, std 0"),
+        # 64 times 0.1 is rounded: NumPy gives their standard deviation as 1e-17
+        (lambda: report_snr(np.full((20, 20), 0.1), LEFT, RIGHT), "constant .*all 64 pixels are 0.1, std 0"),
+        (lambda: report_snr(np.full((20, 20), 1e300), LEFT, RIGHT), r"pixels beyond 1e\+150, whose squares overflow"),
+        (lambda: psnr_prime(RAMP * 1e300), "whose squares overflow"),
         (lambda: report_snr(NAN, LEFT, RIGHT), "1 of 64 pixels of the bright region are NaN"),
         (lambda: psnr_prime(NAN), "1 of 400 pixels of the image are NaN"),
         (lambda: psnr_prime(np.where(RAMP == 399, np.inf, RAMP), LEFT), "NaN or infinite"),

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OptionError
 
+LARGEST = 1e150
+"""Largest magnitude of a pixel; the square of a larger one is no float64."""
+
 BLOCK = 17
 """Side of the automatic dark and bright squares [px]."""
 
@@ -228,10 +231,13 @@ def _require_finite(values: NDArray[Any], name: str) -> None:
         raise InputError(
             f"{wrong} of {values.size} pixels of the {name} are NaN or infinite; choose a region without them"
         )
+    if values.dtype.kind == "f" and values.size and max(-float(values.min()), float(values.max())) > LARGEST:
+        raise InputError(f"the {name} holds pixels beyond {LARGEST:g}, whose squares overflow; scale the image down")
 
 
 def _noise(dark: Region) -> float:
-    if dark.std == 0:
+    # The sum of equal pixels is rounded, so their standard deviation need not come out as 0.
+    if dark.std == 0 or dark.minimum == dark.maximum:
         raise InputError(
             f"the dark region is constant (all {dark.n_pixels} pixels are {dark.mean:g}, std 0), so it shows no noise; "
             "choose another region (clipped or saturated?)"
