@@ -28,7 +28,7 @@ def data_dir() -> Path:
     """Folder of the real test data; the test is skipped with the reason where it is absent."""
     folder = _data_dir()
     if not (folder / "README.md").is_file():
-        pytest.skip(f"no data: set QUIETFRAME_DATA ({folder.name} is not beside the repository)")
+        pytest.skip("no data: set QUIETFRAME_DATA to its folder (default ../shared/data)")
     return folder
 
 
