@@ -299,6 +299,21 @@ def test_the_command_line_splits(quietframe: Callable[..., Any], flat: Path, tmp
     assert "leaks noise" in shown.stdout
 
 
+def test_pairs_of_saturated_reads_are_said_to_be_too_dark(tmp_path: Path) -> None:
+    flux = np.full((40, 40), 20.0)
+    flux[:10] = 400.0
+    path = write_ramp(tmp_path / "s.tif", flux, 50, 13)
+    image = read_image(path)
+    write_image(
+        path, Image(np.minimum(image.array, 25000), "TYX", {}, None, image.info), dtype="uint16", overwrite=True
+    )
+    camera = CameraOptions(full_well_e=12300.0, black_adu=400.0)
+    result = split(path, tmp_path / "a.tif", tmp_path / "b.tif", pairs=5, camera=camera)
+    assert any("400 pixels are saturated at read 48" in note for note in result["notes"])
+    result = split(path, tmp_path / "a.tif", tmp_path / "b.tif", pairs=5, last=20, camera=camera, overwrite=True)
+    assert not any("saturated" in note for note in result["notes"])
+
+
 def test_halves_tell_the_error_of_any_denoiser(tmp_path: Path) -> None:
     # One exposure of 256 x 256, where the estimate is good to 1 to 4 %; the benchmark averages six to stay within 2 %.
     from scipy import ndimage

@@ -285,7 +285,9 @@ def _pairs(source: _Source, wanted: PairRequest, files: SplitFiles) -> dict[str,
             write_planes(path, planes, meta_of(source.exposure, "TYX", labels, mine), overwrite=files.overwrite)
             undo.callback(path.unlink, missing_ok=True)
         undo.pop_all()
-    return _report_pairs(files, pairs, {**options, "unit_text": text}, [*source.notes(), *warnings])
+    return _report_pairs(
+        files, pairs, {**options, "unit_text": text}, [*source.notes(), *_full(source, pairs), *warnings]
+    )
 
 
 def _differences(source: _Source, pairs: Pairs, windows: Sequence[Window], scale: float) -> Iterator[Plane]:
@@ -311,6 +313,21 @@ def _fitted(source: _Source, pairs: Pairs, scale: float) -> Iterator[Plane]:
             window, plane = target, source.fit(target[0], target[1] + 1).rate * np.float32(factor)
         assert plane is not None
         yield plane
+
+
+def _full(source: _Source, pairs: Pairs) -> list[str]:
+    """Count the pixels that are full before the last read of the differences: there they stop rising."""
+    end = max(b for _, b in (pairs.inputs if pairs.fitted else (*pairs.inputs, *pairs.targets)))
+    camera, reads = source.known.camera, source.exposure.reads
+    level = source.known.saturation_adu or saturation_level(camera, 1.0, reads.dtype)
+    with np.errstate(invalid="ignore"):
+        count = int(np.count_nonzero(reads.plane(end) >= level))
+    if not count:
+        return []
+    return [
+        f"warning: {count} pixel{'s are' if count != 1 else ' is'} saturated at read {end + 1}, where differences are "
+        "too dark; use earlier reads (--last) or leave these pixels out of the training"
+    ]
 
 
 def _typical_flux(source: _Source) -> float:
