@@ -75,6 +75,7 @@ def test_every_command_explains_itself_and_each_option(words: str, capsys: pytes
         (["train", "n2v", "a.tif", "--out", "r", "--stepz", "3"], "Did you mean --steps"),
         (["info"], "requires an argument"),
         (["info", "missing.tif"], "missing.tif"),
+        (["info", "two\nlines.tif"], "two lines.tif"),
         (["denoise", "missing.tif", "o.tif", "--model", "m.zip"], "m.zip does not exist"),
     ],
 )

@@ -338,3 +338,9 @@ def test_exposure_of_another_size_is_named(ramp: Ramp, tmp_path: Path) -> None:
     noisy = ramp.put("small.tif", ramp.difference(2, 12)[:100], **info)
     with pytest.raises(InputError, match=r"frames of \(256, 256\) pixels, .*\(100, 256\)"):
         judge(noisy, noisy, exposure=ramp.folder / "exposure.tif", out=tmp_path / "report.html")
+
+
+def test_a_report_that_is_no_page_by_its_name_is_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", Image(BAD, "YX"))
+    with pytest.raises(QuietframeError, match=r"one HTML page; give a name that ends in \.html"):
+        judge(path, path, out=tmp_path / "report.txt")

@@ -39,7 +39,7 @@ for (i = 0; i < files.length; i++) {
     denoisedSnr = snr(bright, dark);
     base = substring(name, 0, lastIndexOf(name, "."));
     saveAs("Tiff", output + base + "_DENOISED.tif");
-    table = table + name + "," + noisySnr + "," + blurredSnr + "," + denoisedSnr + "\n";
+    table = table + "\"" + name + "\"," + noisySnr + "," + blurredSnr + "," + denoisedSnr + "\n";
     print(name + ": SNR " + d2s(noisySnr, 2) + " noisy, " + d2s(blurredSnr, 2) + " blurred, " + d2s(denoisedSnr, 2) + " denoised");
     close("*");
     done++;

@@ -202,7 +202,7 @@ def execute(words: Sequence[str], *, as_json: bool) -> int:
     try:
         command, bound, ignored = build_app(words).parse_args(list(words), print_error=False, exit_on_error=False)
     except CycloptsError as error:
-        return complain(" ".join(str(error).split()), hint=f"see: quietframe {command_of(words)}--help")
+        return complain(str(error), hint=f"see: quietframe {command_of(words)}--help")
     with terminal_progress() as progress:
         if "progress" in ignored:
             bound.arguments["progress"] = progress
@@ -222,8 +222,8 @@ def command_of(words: Sequence[str]) -> str:
 
 
 def complain(message: str, hint: str = "") -> int:
-    """Print one line to stderr and return the exit code of a user's error."""
-    print(f"quietframe: {message}" + (f" ({hint})" if hint else ""), file=sys.stderr)
+    """Print one line to stderr, whatever a file name holds, and return the exit code of a user's error."""
+    print(f"quietframe: {' '.join(message.split())}" + (f" ({hint})" if hint else ""), file=sys.stderr)
     return 2
 
 

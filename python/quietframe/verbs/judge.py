@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from ..errors import InputError
 from ..progress import Progress, silent
 
 
@@ -70,6 +71,8 @@ def judge(
     from ..judge.verdict import as_dict, check_pictures, reach_verdict
     from ..outputs import check_output
 
+    if out.suffix.lower() not in {".html", ".htm"}:
+        raise InputError(f"--out {out}: the report is one HTML page; give a name that ends in .html")
     check_output(out, overwrite=overwrite)
     with ExitStack() as files:
         before, after = (files.enter_context(open_image(path)) for path in (noisy, result))
