@@ -14,7 +14,7 @@ import tifffile
 
 from quietframe.errors import QuietframeError
 from quietframe.images import Image, read_image, write_image
-from quietframe.ndr.fit import JUMP
+from quietframe.ndr.fit import JUMP, SATURATED
 from quietframe.ndr.simulated_camera import SimulatedCamera
 from quietframe.verbs.ndr import CameraOptions, fit, measure, simulate, subtract
 
@@ -111,6 +111,31 @@ def test_what_is_missing_is_measured_and_said(tmp_path: Path, rng: np.random.Gen
     assert any("read noise measured from the ramp" in line for line in result["summary"])
     subtract(path, tmp_path / "d.tif", difference=5, unit="electrons")
     assert float(read_image(tmp_path / "d.tif").info["ndr.gain_e_per_adu"]) == pytest.approx(0.5, rel=0.05)
+
+
+def test_a_gain_that_nobody_knows_is_not_written(tmp_path: Path, rng: np.random.Generator) -> None:
+    reads = np.rint(400 + rng.normal(0, 6, (16, 32, 32))).astype(np.uint16)
+    write_image(tmp_path / "dark.tif", Image(reads, "TYX", {}, None, {}), dtype="uint16")
+    result = fit(tmp_path / "dark.tif", tmp_path / "rate.tif")
+    info = read_image(tmp_path / "rate.tif").info
+    assert (result["gain_known"], info["ndr.gain_assumed"], info["ndr.unit"]) == (False, "true", "adu")
+    assert not {"ndr.gain_e_per_adu", "ndr.read_noise_e"} & info.keys()
+
+
+def test_saturation_is_noticed_where_gain_and_noise_are_known_and_the_full_well_is_not(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    flux = np.full((48, 48), 20.0)
+    flux[16:32, 16:32] = 400.0
+    reads = np.minimum(np.cumsum(rng.poisson(flux, (24, 48, 48)), axis=0) + 300 + rng.normal(0, 4, (24, 48, 48)), 4000)
+    write_image(tmp_path / "e.tif", Image(np.rint(reads).astype(np.uint16), "TYX", {}, None, {}), dtype="uint16")
+    known = CameraOptions(gain_e_per_adu=1.0, read_noise_e=4.0)
+    result = fit(tmp_path / "e.tif", tmp_path / "rate.tif", flags=tmp_path / "flags.tif", camera=known)
+    assert any("ramps stop rising at about 4000 ADU" in note for note in result["notes"])
+    flags = read_image(tmp_path / "flags.tif").array
+    assert ((flags & SATURATED) != 0)[16:32, 16:32].all()
+    # 8 reads below 85 % of the level: sigma of a pixel's rate is about sqrt(400 / 7) = 7.6, 0.5 of 256 pixels' mean.
+    assert read_image(tmp_path / "rate.tif").array[16:32, 16:32].mean() == pytest.approx(400.0, abs=2.5)
 
 
 def test_simulate_writes_an_exposure_and_its_truth(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def prepare(reads: Reads | NDArray[Any], first: int = 0, last: int | None = None
             "--gain-e-per-adu"
         )
     level = find_saturation(sample)
-    trusted = float(np.iinfo(stack.dtype).max) if stack.dtype.kind in "ui" else np.inf
+    trusted = float(np.iinfo(stack.stored).max) if stack.stored.kind in "ui" else np.inf
     if level is not None:
         whole = np.isfinite(sample).all(axis=0)
         trusted = level - 0.15 * (level - float(np.median(sample[0][whole])))
@@ -149,7 +149,7 @@ def prepare(reads: Reads | NDArray[Any], first: int = 0, last: int | None = None
             f"only {np.count_nonzero(usable)} of {usable.size} pixels have a whole, finite, unsaturated ramp: too few "
             "to measure the read noise; give --read-noise-e and --gain-e-per-adu, or --last to use fewer reads"
         )
-    return Prepared(sample, usable, level, trusted, stack.dtype.kind in "ui")
+    return Prepared(sample, usable, level, trusted, stack.stored.kind in "ui")
 
 
 def _sample(stack: Reads, first: int, last: int) -> NDArray[Any]:

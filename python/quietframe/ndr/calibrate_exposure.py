@@ -12,6 +12,7 @@ from ..images import Image, write_image
 from ..progress import Progress, silent
 from .exposure import Exposure
 from .photon_transfer import Examination, NoiseMap, Value, examine, read_noise_map
+from .quality import Masked, Quality
 from .reads import check_range
 from .results import made_by, meta_of
 
@@ -45,9 +46,10 @@ def calibrate_exposure(
     last: int | None,
     *,
     with_map: bool = False,
+    quality: Quality | None = None,
     progress: Progress = silent,
 ) -> CalibratedExposure:
-    """Calibrate an exposure; reads count from 1, both ends included.
+    """Calibrate an exposure; reads count from 1, both ends included; pixels with a masked read are left out.
 
     Raises
     ------
@@ -57,11 +59,12 @@ def calibrate_exposure(
     start = exposure.first_valid if first is None else first - 1
     start, stop = check_range(len(exposure.reads), start, last)
     given = exposure.camera.gain_e_per_adu
-    examined = examine(exposure.reads, first=start, last=stop, gain_e_per_adu=given)
+    reads = exposure.reads if quality is None else Masked(exposure.reads, quality).as_reads()
+    examined = examine(reads, first=start, last=stop, gain_e_per_adu=given)
     gain = given or examined.calibration.gain_e_per_adu
     noise_map = None
     if with_map:
-        noise_map = read_noise_map(exposure.reads, examined, gain, first=start, last=stop, progress=progress)
+        noise_map = read_noise_map(reads, examined, gain, first=start, last=stop, progress=progress)
     return CalibratedExposure(examined, gain, start + 1, stop, noise_map)
 
 
@@ -98,7 +101,7 @@ def report(exposure: Exposure, calibrated: CalibratedExposure, map_path: Path | 
     filled = calibrated.noise_map.filled if calibrated.noise_map is not None else 0
     if filled:
         notes.append(
-            f"{filled} pixels of the map have no whole ramp (saturated or missing reads): mean read noise there"
+            f"{filled} pixels of the map have no whole ramp (saturated, masked or missing reads): mean read noise there"
         )
     return {
         "reads_used": [calibrated.first, calibrated.last],

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import OptionError
+from .quality import border_pixels
 from .reads import Reads
 
 ABOVE_ALL = 1e30
@@ -109,6 +110,24 @@ class Reference:
             )
 
 
+@dataclass(frozen=True)
+class Border:
+    """Reference pixels along all four edges; their median over the whole read is taken off, which adds no row noise.
+
+    Parameters
+    ----------
+    width
+        In pixels.
+    """
+
+    width: int
+
+    def check(self, shape: tuple[int, int]) -> None:
+        """Refuse a border that is empty or leaves no pixel inside."""
+        if self.width < 1 or 2 * self.width >= min(shape):
+            raise OptionError(f"a reference border of {self.width} pixels does not fit {shape[1]} x {shape[0]} pixels")
+
+
 class Corrected:
     """Reads with corrections, worked out when asked for; a source for `Reads`.
 
@@ -125,7 +144,7 @@ class Corrected:
     """
 
     def __init__(
-        self, reads: Reads, saturation_adu: float, reference: Reference | None, linearity: Linearity | None
+        self, reads: Reads, saturation_adu: float, reference: Reference | Border | None, linearity: Linearity | None
     ) -> None:
         if reference is not None:
             reference.check((reads.shape[1], reads.shape[2]))
@@ -157,6 +176,8 @@ class Corrected:
         """Return what the reference pixels show beyond what they showed in the first read."""
         box = self._reference
         assert box is not None
+        if isinstance(box, Border):
+            return self._of_border(plane, box.width)
         columns = slice(box.x, box.x + box.width)
         if box.height == self._reads.shape[1]:
             first = self._reads.rows(start, start + len(values), 0, 1)[0][:, columns]
@@ -167,4 +188,12 @@ class Corrected:
                 for index in (0, plane)
             ]
             self._common[plane] = float(np.median(both[1] - both[0]))
+        return self._common[plane]
+
+    def _of_border(self, plane: int, width: int) -> float:
+        if plane not in self._common:
+            edge = border_pixels(self._reads.shape[1:], width)
+            change = self._reads.plane(plane)[edge].astype(np.float64) - self._reads.plane(0)[edge]
+            change = change[np.isfinite(change)]
+            self._common[plane] = float(np.median(change)) if change.size else 0.0
         return self._common[plane]

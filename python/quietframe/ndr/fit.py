@@ -35,7 +35,13 @@ UNUSABLE = 8
 FALLING = 16
 """Flag: the rate is below 0 by more than five sigma."""
 
-FLAG_NAMES = {SATURATED: "saturated", JUMP: "jump", NOT_FINITE: "not finite", UNUSABLE: "unusable", FALLING: "falling"}
+MASKED = 32
+"""Flag: the data-quality mask or the reference border takes at least one read out; the others are used."""
+
+FLAG_NAMES = {
+    SATURATED: "saturated", JUMP: "jump", NOT_FINITE: "not finite", UNUSABLE: "unusable", FALLING: "falling",
+    MASKED: "masked",
+}  # fmt: skip
 
 CHUNK_BYTES = 2**19
 """Ramps worked on at a time [bytes], so that they stay in a core's cache."""
@@ -239,7 +245,7 @@ def fit_ramp(
         raise OptionError(
             "a fit needs the gain (gain_e_per_adu) and the read noise (read_noise_e); calibrate them first"
         )
-    level = saturation_level(camera, full_well_fraction, stack.dtype)
+    level = saturation_level(camera, full_well_fraction, stack.stored)
     level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
     wide = stack.dtype.itemsize == 8 or (stack.dtype.kind in "ui" and stack.dtype.itemsize > 2)
     dtype = np.float64 if wide else np.float32  # float32 holds 16-bit reads exactly, not 32-bit ones

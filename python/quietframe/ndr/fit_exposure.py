@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..camera import Camera
 from ..errors import InputError, OptionError, unknown
 from ..images import Image, write_image
 from ..progress import Progress, silent
@@ -16,7 +17,8 @@ from . import weights
 from .calibrate import KnownCamera, complete_camera
 from .exposure import Exposure
 from .fit import FLAG_NAMES, JUMP, FitTuning, RampFit
-from .fit_extras import FitExtras, prepare_extras
+from .fit_extras import FitExtras, prepare_extras, quality_of
+from .quality import Masked
 from .reads import check_range
 from .results import made_by, meta_of, rate_unit
 
@@ -97,7 +99,9 @@ def fit_exposure(exposure: Exposure, request: FitRequest, *, progress: Progress 
     if not 0.0 < request.full_well_fraction <= 1.0:
         raise OptionError(f"full_well_fraction must be above 0 and at most 1; got {request.full_well_fraction}")
     tuning = FitTuning(jump_sigma=request.jump_sigma or None)
-    known = complete_camera(exposure.reads, exposure.camera, first=first, last=last)
+    quality, _ = quality_of(exposure, request.extras)
+    good = exposure.reads if quality is None else Masked(exposure.reads, quality).as_reads()
+    known = complete_camera(good, exposure.camera, first=first, last=last)
     prepared = prepare_extras(exposure, known, request.extras, (first, last))
     camera = prepared.camera
     unit, factor, text = rate_unit(request.unit, camera, gain_known=known.gain_known)
@@ -178,6 +182,13 @@ class FitFiles:
         return [path for path in (self.rate, self.variance, self.flags, self.chi2, self.n_used) if path is not None]
 
 
+def _certain(exposure: Exposure, known: KnownCamera) -> Camera:
+    """Return the camera without what rests on a gain that nobody knows; a later step would take it for a fact."""
+    if known.gain_known:
+        return known.camera
+    return replace(known.camera, gain_e_per_adu=None, read_noise_e=exposure.camera.read_noise_e)
+
+
 def write_fit(exposure: Exposure, fitted: FittedExposure, files: FitFiles, *, overwrite: bool = False) -> list[str]:
     """Write the rate and the other planes that are wanted.
 
@@ -189,7 +200,7 @@ def write_fit(exposure: Exposure, fitted: FittedExposure, files: FitFiles, *, ov
     fit, factor = fitted.fit, fitted.factor
     first, last = fitted.reads_used
     keys = {
-        **fitted.known.camera.to_info(),
+        **_certain(exposure, fitted.known).to_info(),
         **made_by("ndr fit", fitted.options),
         "ndr.fit": str(fitted.options["method"]),
         "ndr.unit": fitted.unit,

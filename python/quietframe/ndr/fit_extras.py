@@ -15,12 +15,14 @@ from ..errors import InputError, OptionError
 from ..images import read_image
 from ..progress import Progress
 from .calibrate import KnownCamera
-from .corrections import Corrected, Linearity, Reference
+from .corrections import Border, Corrected, Linearity, Reference
 from .correlated_noise import structure_function, worst_inflation
 from .dose import dose_pattern
 from .exposure import Exposure, open_exposure
-from .fit import FitTuning, RampFit, fit_ramp, saturation_level
+from .fit import MASKED, NOT_FINITE, FitTuning, RampFit, fit_ramp, saturation_level
 from .fit_uneven import fit_uneven
+from .quality import BORDER_KEY, Masked, Quality, border_of, read_quality
+from .reads import Reads
 from .uneven import ReadPattern
 
 if TYPE_CHECKING:
@@ -49,6 +51,10 @@ class FitExtras:
         File with the time of each read [s].
     dose_time
         Whether to fit in dose time.
+    quality, quality_bits
+        File of the data-quality mask, and the bits of it that count.
+    reference_border
+        Width of the border of reference pixels; None: the file's key says.
     """
 
     read_noise_map: Path | None = None
@@ -59,6 +65,9 @@ class FitExtras:
     linearity: str | None = None
     times: Path | None = None
     dose_time: bool = False
+    quality: Path | None = None
+    quality_bits: int | None = None
+    reference_border: int | None = None
 
     def used(self) -> dict[str, Any]:
         """Return the options that were given; files by their name."""
@@ -88,6 +97,10 @@ class Prepared:
         Structure function of the read noise, or None.
     dark
         Dark current, e-/px/sub-frame, or None.
+    quality
+        Reads that are left out, or None.
+    border
+        Width of the reference border, pixels.
     notes
         Sentences for the user.
     """
@@ -98,6 +111,8 @@ class Prepared:
     noise_map: NDArray[Any] | None
     structure: NDArray[Any] | None
     dark: NDArray[Any] | None
+    quality: Quality | None
+    border: int
     notes: tuple[str, ...]
 
     def fit(
@@ -109,26 +124,19 @@ class Prepared:
         progress: Progress,
     ) -> RampFit:
         """Correct the reads, fit them, take the dark current off."""
-        extras, reads = self.extras, exposure.reads
-        level = saturation_level(self.camera, request.full_well_fraction, reads.dtype)
-        level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
-        if extras.reference or extras.linearity:
-            reference = None if extras.reference is None else _reference(extras.reference)
-            curve = None
-            if extras.linearity is not None:
-                curve = Linearity.of(_numbers(extras.linearity, "linearity"), self.camera)
-            reads = Corrected(reads, level, reference, curve).as_reads()
-            # Corrected reads may lie a little above the stored level; saturated ones are far above everything.
-            camera, tuning = replace(self.camera, full_well_e=None), replace(tuning, saturation_adu=1e20)
-        else:
-            camera = self.camera
+        extras = self.extras
+        reads, camera, tuning, level = self._corrected(exposure.reads, request.full_well_fraction, tuning)
         pattern = self.pattern
         if extras.dose_time:
             pattern = dose_pattern(reads, first=used[0], last=used[1], saturation_adu=min(level, 1e20))
-        if pattern is not None and request.method != "optimal":
-            raise OptionError(
-                f"reads that are not equally spaced are fitted by method optimal only; got {request.method}"
-            )
+        partly = self.quality is not None and self.quality.uneven(*used)
+        if (pattern is not None or partly) and request.method != "optimal":
+            what = "ramps with masked reads" if partly else "reads that are not equally spaced"
+            raise OptionError(f"{what} are fitted by method optimal only; got {request.method}")
+        if pattern is None and partly:
+            if self.structure is not None:
+                raise OptionError("a dark ramp (--dark-ramp) cannot be used where single reads are masked")
+            pattern = ReadPattern.of_times(np.arange(len(reads), dtype=np.float64))
         if pattern is None:
             fit = fit_ramp(
                 reads, camera, method=request.method, first=used[0], last=used[1],
@@ -139,7 +147,47 @@ class Prepared:
                 reads, camera, pattern, first=used[0], last=used[1],
                 full_well_fraction=request.full_well_fraction, tuning=tuning, progress=progress,
             )  # fmt: skip
+        self._flag_masked(exposure, fit, used)
         return fit if self.dark is None else replace(fit, rate=(fit.rate - self.dark).astype(np.float32))
+
+    def _corrected(
+        self, reads: Reads, full_well_fraction: float, tuning: FitTuning
+    ) -> tuple[Reads, Camera, FitTuning, float]:
+        """Return the reads as they are fitted, with the camera and tuning that go with them, and the stored level."""
+        extras, camera = self.extras, self.camera
+        level = saturation_level(camera, full_well_fraction, reads.stored)
+        level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
+        if extras.reference or extras.linearity or self.border:
+            reference: Reference | Border | None = Border(self.border) if self.border else None
+            if extras.reference is not None:
+                reference = _reference(extras.reference)
+            curve = None
+            if extras.linearity is not None:
+                curve = Linearity.of(_numbers(extras.linearity, "linearity"), camera)
+            reads = Corrected(reads, level, reference, curve).as_reads()
+            # Corrected reads may lie a little above the stored level; saturated ones are far above everything.
+            camera, tuning = replace(camera, full_well_e=None), replace(tuning, saturation_adu=1e20)
+        if self.quality is not None:  # last: reference pixels are masked, too
+            reads = Masked(reads, self.quality).as_reads()
+        return reads, camera, tuning, level
+
+    def _flag_masked(self, exposure: Exposure, fit: RampFit, used: tuple[int, int]) -> None:
+        """Flag the pixels with masked reads; these are no missing numbers of the camera."""
+        if self.quality is None:
+            return
+        masked = self.quality.some(*used)
+        missing = np.zeros(masked.shape, bool)
+        if exposure.reads.dtype.kind == "f":
+            for plane in exposure.reads.planes(*used):
+                missing |= ~np.isfinite(plane)
+        fit.flags[masked & ~missing] &= ~np.uint8(NOT_FINITE)
+        fit.flags[masked] |= MASKED
+
+
+def quality_of(exposure: Exposure, extras: FitExtras) -> tuple[Quality | None, int]:
+    """Return the reads that are left out, or None, and the width of the reference border, see `read_quality`."""
+    border = border_of(exposure.info.get(BORDER_KEY), extras.reference_border, str(exposure.path))
+    return read_quality(extras.quality, extras.quality_bits, border, exposure.reads.shape), border
 
 
 def prepare_extras(exposure: Exposure, known: KnownCamera, extras: FitExtras, used: tuple[int, int]) -> Prepared:
@@ -179,7 +227,9 @@ def prepare_extras(exposure: Exposure, known: KnownCamera, extras: FitExtras, us
         )
         if pattern is not None or extras.dose_time:
             raise OptionError("a dark ramp (--dark-ramp) can be used with equally spaced reads only")
-    return Prepared(camera, extras, pattern, noise_map, structure, _dark(extras, camera, size), tuple(notes))
+    quality, border = quality_of(exposure, extras)
+    dark_rate = _dark(extras, camera, size)
+    return Prepared(camera, extras, pattern, noise_map, structure, dark_rate, quality, border, tuple(notes))
 
 
 def _dark(extras: FitExtras, camera: Camera, size: tuple[int, ...]) -> NDArray[Any] | None:

@@ -93,7 +93,7 @@ def fit_uneven(
     if camera.gain_e_per_adu is None or camera.read_noise_e is None:
         raise OptionError("a fit needs the gain (gain_e_per_adu) and the read noise (read_noise_e)")
     tuning = tuning or FitTuning()
-    level = saturation_level(camera, full_well_fraction, stack.dtype)
+    level = saturation_level(camera, full_well_fraction, stack.stored)
     level = min(level, np.inf if tuning.saturation_adu is None else tuning.saturation_adu)
     size = stack.shape[1:]
     noise = np.asarray(np.broadcast_to(tuning.noise_in(camera.read_noise_e, size), size), np.float32)

@@ -235,7 +235,7 @@ def read_noise_map(
     stack = as_reads(reads)
     first, last = check_range(len(stack), first, last)
     mean_square = examined.calibration.read_noise_adu**2
-    rounding = ROUNDING if stack.dtype.kind in "ui" else 0.0
+    rounding = ROUNDING if stack.stored.kind in "ui" else 0.0
     trusted = examined.calibration.trusted_adu
     squared = np.empty(stack.shape[1:])
     filled = 0

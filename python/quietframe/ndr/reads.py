@@ -48,6 +48,8 @@ class Reads:
         Number of the plane that is the first read (several exposures may share a file).
     row_source
         A faster way to some rows of a plane, where there is one.
+    stored
+        Type the camera's numbers had in the file, where `dtype` is another: it tells where their range ends.
     """
 
     def __init__(
@@ -58,11 +60,13 @@ class Reads:
         *,
         first_plane: int = 0,
         row_source: RowSource | None = None,
+        stored: Any = None,
     ) -> None:
         self._row_source = row_source
         self._source = source
         self.shape: tuple[int, int, int] = (int(shape[0]), int(shape[1]), int(shape[2]))
         self.dtype = np.dtype(dtype)
+        self.stored = self.dtype if stored is None else np.dtype(stored)
         self._first_plane = first_plane
 
     def __len__(self) -> int:

@@ -86,6 +86,13 @@ class FitOptions:
         File with the time of each read in seconds, one read in each line; several in a line: their mean was stored.
     dose_time
         Fit against the light collected in the whole image instead of the clock: no bias where the light fades.
+    quality
+        Data-quality mask, one plane or one for each read: reads where it is not 0 are left out.
+    quality_bits
+        Sum of the bits of the mask that make a read bad; by default any.
+    reference_border
+        Width in pixels of a border of reference pixels, which see no light: their median is taken off each read, and
+        they are flagged; by default what the file's ndr.reference_border says.
     """
 
     chi2: Path | None = None
@@ -97,6 +104,9 @@ class FitOptions:
     linearity: str | None = None
     times: Path | None = None
     dose_time: bool = False
+    quality: Path | None = None
+    quality_bits: int | None = None
+    reference_border: int | None = None
 
 
 _NO_OPTIONS = CameraOptions()
@@ -260,7 +270,7 @@ def fit(
     variance
         File for the variance of the rate: three planes, total, Poisson part, read-noise part.
     flags
-        File for the flags (sum of 1 saturated, 2 jump, 4 not finite, 8 unusable, 16 falling).
+        File for the flags (sum of 1 saturated, 2 jump, 4 not finite, 8 unusable, 16 falling, 32 masked).
     method
         optimal, last-first, fowler or lsq.
     first
@@ -295,7 +305,8 @@ def fit(
     given = camera.to_camera()
     extras = FitExtras(
         options.read_noise_map, given.dark_e_per_s, options.dark, options.dark_ramp, options.reference,
-        options.linearity, options.times, options.dose_time,
+        options.linearity, options.times, options.dose_time, options.quality, options.quality_bits,
+        options.reference_border,
     )  # fmt: skip
     request = FitRequest(method, first, last, jump_sigma, full_well_fraction, unit, extras)
     with open_exposure(source, camera=given, axes=axes, number=exposure_number - 1) as exposure:
@@ -311,6 +322,9 @@ def calibrate(
     read_noise_map: Path | None = None,
     first: int | None = None,
     last: int | None = None,
+    quality: Path | None = None,
+    quality_bits: int | None = None,
+    reference_border: int | None = None,
     exposure_number: int = 1,
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
@@ -332,6 +346,12 @@ def calibrate(
         First read used, from 1; by default the file's ndr.first_valid, else 1.
     last
         Last read used, from 1, included; by default the last of the exposure.
+    quality
+        Data-quality mask, one plane or one for each read: pixels with a read where it is not 0 are left out.
+    quality_bits
+        Sum of the bits of the mask that make a read bad; by default any.
+    reference_border
+        Width in pixels of a border of reference pixels, left out; by default what the file's ndr.reference_border says.
     exposure_number
         Which exposure, from 1, of a file that holds several.
     axes
@@ -343,12 +363,17 @@ def calibrate(
     """
     from ..ndr.calibrate_exposure import calibrate_exposure, report, write_map
     from ..ndr.exposure import open_exposure
+    from ..ndr.fit_extras import FitExtras, quality_of
     from ..outputs import check_output
 
     if read_noise_map is not None:
         check_output(read_noise_map, overwrite=overwrite)
     with open_exposure(source, camera=camera.to_camera(), axes=axes, number=exposure_number - 1) as exposure:
-        done = calibrate_exposure(exposure, first, last, with_map=read_noise_map is not None, progress=progress)
+        mask, _ = quality_of(
+            exposure, FitExtras(quality=quality, quality_bits=quality_bits, reference_border=reference_border)
+        )
+        wanted = read_noise_map is not None
+        done = calibrate_exposure(exposure, first, last, with_map=wanted, quality=mask, progress=progress)
         if read_noise_map is not None:
             write_map(exposure, done, read_noise_map, overwrite=overwrite)
         return report(exposure, done, read_noise_map)
