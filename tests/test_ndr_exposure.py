@@ -15,7 +15,7 @@ from quietframe.images import Image, open_image, read_image, write_image
 from quietframe.ndr.exposure import open_exposure
 from quietframe.ndr.modulo import parse
 from quietframe.ndr.raw_planes import raw_planes
-from quietframe.verbs.ndr import CameraOptions, fit
+from quietframe.verbs.ndr import CameraOptions, fit, subtract
 
 
 def save(path: Path, reads: np.ndarray, axes: str = "TYX", *, seconds: float | None = None, **info: Any) -> Path:
@@ -211,3 +211,18 @@ def test_equal_read_times_are_no_uneven_times(tmp_path: Path, reads: np.ndarray)
     listed = ", ".join(f"{0.1 * i:.3f}" for i in range(10))
     with open_exposure(save(tmp_path / "a.tif", reads, ndr__t_reads_s=f"[{listed}]")) as exposure:
         assert exposure.times_s is None
+
+
+def test_subtract_takes_the_exposure_it_is_told_of_a_file_that_holds_several(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    reads = rng.integers(100, 4000, (10, 24, 20)).astype(np.uint16)
+    path = save(tmp_path / "two.tif", reads, ndr__n_subframes=5)
+    for number in (1, 2):
+        out = tmp_path / f"d{number}.tif"
+        subtract(path, out, difference=2, spacing="rolling", exposure_number=number)
+        part = reads[5 * number - 5 : 5 * number].astype(np.float32)
+        np.testing.assert_array_equal(read_image(out).array, part[2:] - part[:-2])
+    for number in (0, 3):
+        with pytest.raises(InputError, match=f"holds 2 exposures; there is no exposure {number}$"):
+            subtract(path, tmp_path / "d3.tif", difference=2, exposure_number=number)

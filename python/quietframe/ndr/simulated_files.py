@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..images import Image, ImageMeta, ImageReader, write_image, write_planes
+from ..errors import InputError, OptionError
+from ..images import Image, ImageMeta, ImageReader, open_image, require_gray, write_image, write_planes
 from ..outputs import check_output
 from ..progress import Progress, silent
 from .results import made_by
-from .simulate import Simulation, Truth
+from .scene import draw_scene
+from .simulate import Simulation, Truth, scene_from_image
 from .simulated_camera import SimulatedCamera
+
+USUAL_SIZE = 512
+"""Edge of a drawn scene [px]."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,60 @@ def check_outputs(out: Path, *, overwrite: bool) -> SimulatedPaths:
     for path in (paths.exposure, paths.truth, paths.parts):
         check_output(path, overwrite=overwrite)
     return paths
+
+
+def scene_for(
+    image: Path | None, drawn: str | None, size: int | None, light: tuple[float, float], seed: int
+) -> tuple[NDArray[np.float32], str, dict[str, float], dict[str, Any]]:
+    """Return the scene of an image, or a drawn one.
+
+    Parameters
+    ----------
+    image
+        File of the scene, one gray plane; or None.
+    drawn
+        Kind of scene to draw; or None. Just one of both is given.
+    size
+        Edge of a drawn scene [px]; None: 512.
+    light
+        Of the bright structures, and of the background [e-/px/sub-frame].
+    seed
+        Of a drawn scene; its randomness is another one than the camera's.
+
+    Returns
+    -------
+    scene : ndarray of shape (Y, X), float32
+        e-/px/sub-frame.
+    scaling : str
+        How it was scaled, in words.
+    pixel_size_um : dict
+        As the image has it.
+    options : dict
+        What was simulated, for the output's Info.
+
+    Raises
+    ------
+    OptionError
+        When both or none are given, `size` with an image, or a seed below 0.
+    """
+    flux, background = light
+    if (image is None) == (drawn is None):
+        given = "neither was given" if image is None else "both were given"
+        raise OptionError(f"give the scene to simulate as --image FILE, or --scene filaments or blobs; {given}")
+    if seed < 0:
+        raise OptionError(f"a seed is a whole number of 0 or more; got {seed}")
+    if image is None:
+        edge = USUAL_SIZE if size is None else size
+        plane = draw_scene(str(drawn), edge, np.random.default_rng([seed, 1]))
+        scene, words = scene_from_image(plane, flux, background_e=background)
+        words = words.replace("image", f"{drawn}, {edge} x {edge},", 1)
+        return scene, words, {}, {"scene": drawn, "size": edge}
+    if size is not None:
+        raise OptionError(f"--size {size} goes with --scene; an image keeps its own size")
+    with open_image(image) as reader:
+        require_gray(reader, image)
+        scene, words = scene_from_image(one_plane(reader), flux, background_e=background)
+        return scene, words, dict(reader.pixel_size_um), {"image": Path(image).name}
 
 
 def one_plane(reader: ImageReader) -> NDArray[Any]:

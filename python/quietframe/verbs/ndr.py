@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ..camera import Camera
+from ..errors import OptionError
 from ..ndr.simulated_camera import SimulatedCamera
 from ..progress import Progress, silent
 
@@ -118,7 +119,9 @@ def simulate(
     out: Path,
     /,
     *,
-    image: Path,
+    image: Path | None = None,
+    scene: str | None = None,
+    size: int | None = None,
     flux: float = 1.0,
     background: float = 0.0,
     seed: int = 0,
@@ -126,7 +129,7 @@ def simulate(
     overwrite: bool = False,
     progress: Annotated[Progress, Parameter(parse=False)] = silent,
 ) -> dict[str, Any]:
-    """Simulate an exposure of a non-destructive-readout camera that looks at a real image.
+    """Simulate an exposure of a non-destructive-readout camera that looks at an image or a drawn scene.
 
     Beside OUT (NAME.tif) its exact truth is written: NAME_TRUTH.tif, the mean rate in electrons per pixel and
     sub-frame with dark current, and NAME_TRUTH_PARTS.tif with the scene, the dark current, the read noise, and the
@@ -137,11 +140,15 @@ def simulate(
     out
         Exposure to write, e.g. neuron_E0001_NDR.tif.
     image
-        The scene: one gray plane.
+        The scene: one gray plane; not together with a drawn scene.
+    scene
+        Draw the scene instead: filaments (smooth random walks, blurred) or blobs (Gaussian spots).
+    size
+        Edge of a drawn scene in pixels; by default 512.
     flux
         Light of its bright structures (99.9 percentile), electrons per pixel and sub-frame.
     background
-        Light everywhere, electrons per pixel and sub-frame; the image's 0.1 percentile becomes this.
+        Light everywhere, electrons per pixel and sub-frame; the scene's 0.1 percentile becomes this.
     seed
         Seed of all randomness.
     settings
@@ -151,17 +158,13 @@ def simulate(
     """
     import numpy as np
 
-    from ..images import open_image, require_gray
-    from ..ndr.simulate import Simulation, scene_from_image
-    from ..ndr.simulated_files import check_outputs, one_plane, report, write_simulation
+    from ..ndr.simulate import Simulation
+    from ..ndr.simulated_files import check_outputs, report, scene_for, write_simulation
 
     paths = check_outputs(out, overwrite=overwrite)
-    with open_image(image) as reader:
-        require_gray(reader, image)
-        scene, scaling = scene_from_image(one_plane(reader), flux, background_e=background)
-        pixel_size = dict(reader.pixel_size_um)
-    simulation = Simulation(scene, settings, np.random.default_rng(seed))
-    options = {"image": Path(image).name, "flux": flux, "background": background, "seed": seed}
+    light, scaling, pixel_size, source = scene_for(image, scene, size, (flux, background), seed)
+    simulation = Simulation(light, settings, np.random.default_rng(seed))
+    options = {**source, "flux": flux, "background": background, "seed": seed}
     truth = write_simulation(paths, simulation, pixel_size, options, overwrite=overwrite, progress=progress)
     return report(paths, settings, truth, scaling)
 
@@ -177,6 +180,7 @@ def subtract(
     fit_window: bool = False,
     variance: Path | None = None,
     unit: str = "adu",
+    exposure_number: int = 1,
     axes: str | None = None,
     camera: Annotated[CameraOptions, Parameter(name="*")] = _NO_OPTIONS,
     overwrite: bool = False,
@@ -203,6 +207,8 @@ def subtract(
         With --fit-window: file for the variance of each image.
     unit
         adu, electrons, or rate (electrons per pixel and second).
+    exposure_number
+        Which exposure, from 1, of a file that holds several.
     axes
         Letters to use instead of the file's, e.g. TYX for a ramp that was saved as a z-stack.
     camera
@@ -210,7 +216,6 @@ def subtract(
     overwrite
         Replace OUT if it exists.
     """
-    from ..errors import OptionError
     from ..images import write_planes
     from ..ndr.exposure import open_exposure
     from ..ndr.fit_window import WindowWriter
@@ -218,11 +223,11 @@ def subtract(
     from ..ndr.subtract import difference_windows, differences
     from ..outputs import check_output
 
-    for path in (out, *([variance] if variance else [])):
+    for path in filter(None, (out, variance)):
         check_output(path, overwrite=overwrite)
     if variance and not fit_window:
         raise OptionError("--variance goes with --fit-window; without it the variance is rate x K + 2 s^2")
-    with open_exposure(source, camera=camera.to_camera(), axes=axes) as exposure:
+    with open_exposure(source, camera=camera.to_camera(), axes=axes, number=exposure_number - 1) as exposure:
         start = exposure.first_valid if first is None else first - 1
         windows = difference_windows(len(exposure.reads), difference, start, spacing)
         options = {"difference": difference, "first": start + 1, "spacing": spacing, "unit": unit}
