@@ -32,7 +32,7 @@ jar: .venv/.test-installed
 	@touch $@
 
 .venv/.test-installed: .venv/bin/uv pyproject.toml constraints.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,train,report,fiji,zoo,dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,train,report,fiji,scale,zoo,dev]'
 	@touch $@ .venv/.demo-installed
 
 # The versions everything was tested with; versions only, no addresses.

@@ -466,9 +466,6 @@ def test_missing_files_folders_and_wrong_axes_say_what_to_do(tmp_path: Path) -> 
         read_image(tmp_path / "none" / "a.tif")
     with pytest.raises(InputError, match=r"is a folder; give one image file, e.g. cells_01.tif"):
         read_image(tmp_path)
-    (tmp_path / "a.zarr").mkdir()
-    with pytest.raises(InputError, match="OME-Zarr, which is not read yet; export it as OME-TIFF"):
-        read_image(tmp_path / "a.zarr")
     with pytest.raises(InputError, match=r"2 letters, but the image has 3 axes.*its own axes are TYX"):
         read_image(path, axes="YX")
     with pytest.raises(InputError, match=r"must end in YX.*its own axes are TYX"):

@@ -18,6 +18,7 @@ from ..errors import InputError
 from .image import Image, ImageMeta, ending_in_yx
 from .tiff_metadata import Description
 from .tiff_reading import OpenImage, guarded, open_tiff
+from .zarr_reading import is_zarr, open_zarr
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -150,7 +151,8 @@ def open_image(path: str | os.PathLike[str], *, axes: str | None = None) -> Imag
     Parameters
     ----------
     path
-        TIFF, OME-TIFF (or its ``.companion.ome``), zipped TIFF, PNG or NPY; recognised by content.
+        TIFF, OME-TIFF (or its ``.companion.ome``), zipped TIFF, PNG, NPY, or the folder of an OME-Zarr image;
+        recognised by content.
     axes
         Letters to use instead of the file's, one per axis, ending in YX.
 
@@ -188,8 +190,8 @@ def _opener(path: Path) -> Callable[[Path], OpenImage]:
     except OSError as error:  # a name that is too long
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
     if is_folder:
-        if path.suffix.lower() == ".zarr" or (path / ".zattrs").exists() or (path / "zarr.json").exists():
-            raise InputError(f"{path} is OME-Zarr, which is not read yet; export it as OME-TIFF")
+        if is_zarr(path):
+            return open_zarr
         raise InputError(f"{path} is a folder; give one image file{_nearby(path, '')}")
     if is_special:  # reading a pipe would wait for ever
         raise InputError(f"{path} is not a regular file; save the image to a file first")

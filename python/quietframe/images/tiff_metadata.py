@@ -26,12 +26,12 @@ NAMESPACE = "quietframe"
 
 _MICROMETRES = {
     "um": 1.0, "µm": 1.0, "μm": 1.0, "micron": 1.0, "microns": 1.0, "micrometer": 1.0, "micrometre": 1.0,
-    "nm": 1e-3, "nanometer": 1e-3, "pm": 1e-6, "å": 1e-4, "angstrom": 1e-4,
+    "nm": 1e-3, "nanometer": 1e-3, "pm": 1e-6, "picometer": 1e-6, "å": 1e-4, "angstrom": 1e-4,
     "mm": 1e3, "millimeter": 1e3, "cm": 1e4, "centimeter": 1e4, "m": 1e6, "meter": 1e6, "inch": 25400.0, "in": 25400.0,
 }  # fmt: skip
 _SECONDS = {
     "": 1.0, "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3,
-    "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6, "ns": 1e-9,
+    "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "usec": 1e-6, "microsecond": 1e-6, "ns": 1e-9, "nanosecond": 1e-9,
     "min": 60.0, "minute": 60.0, "minutes": 60.0, "h": 3600.0, "hour": 3600.0, "hours": 3600.0,
 }  # fmt: skip
 _KEY_VALUE = re.compile(r"\s*([^=\n]*[^=\s]) = ?(.*)")
@@ -102,13 +102,23 @@ def format_info(info: Mapping[str, Any]) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _number(value: Any) -> float | None:
+def positive_number(value: Any) -> float | None:
     """Return a finite positive number, or None for anything else."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
     return number if math.isfinite(number) and number > 0 else None
+
+
+def micrometres(unit: str) -> float | None:
+    """Return the micrometres of a unit of length; None when it is unknown."""
+    return _MICROMETRES.get(unit.strip().lower())
+
+
+def seconds(unit: str) -> float | None:
+    """Return the seconds of a unit of time; None when it is unknown. No unit stands for seconds."""
+    return _SECONDS.get(unit.strip().lower())
 
 
 def _unit(value: Any) -> str:
@@ -122,7 +132,7 @@ def _per_pixel(tag: Any) -> float | None:
         pixels, units = tag.value
     except (AttributeError, TypeError, ValueError):
         return None
-    return _number(units / pixels) if pixels else None
+    return positive_number(units / pixels) if pixels else None
 
 
 def imagej_description(tif: Any, planes: int) -> Description:
@@ -140,7 +150,7 @@ def imagej_description(tif: Any, planes: int) -> Description:
     unit = _unit(meta.get("unit", ""))
     units = {"X": unit, "Y": _unit(meta.get("yunit", unit)), "Z": _unit(meta.get("zunit", unit))}
     sizes = {
-        "Z": _number(abs(meta["spacing"])) if isinstance(meta.get("spacing"), int | float) else 1.0,
+        "Z": positive_number(abs(meta["spacing"])) if isinstance(meta.get("spacing"), int | float) else 1.0,
         "Y": _per_pixel(tags.get(283)),
         "X": _per_pixel(tags.get(282)),
     }
@@ -153,7 +163,7 @@ def imagej_description(tif: Any, planes: int) -> Description:
         pixel_size.pop("Z", None)
     if not {"X", "Y"} <= set(pixel_size):
         pixel_size = {}
-    interval = _number(meta.get("finterval"))
+    interval = positive_number(meta.get("finterval"))
     seconds = _SECONDS.get(_unit(meta.get("tunit", "sec")).lower())
     info = parse_info(str(meta.get("Info", "")))
     properties = meta.get("Properties")
@@ -223,11 +233,11 @@ def ome_description(xml: str) -> Description:
         return Description()
     sizes: dict[str, float] = {}
     for axis in "ZYX":
-        size = _number(pixels.get(f"PhysicalSize{axis}"))
+        size = positive_number(pixels.get(f"PhysicalSize{axis}"))
         factor = _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm").lower())
         if size is not None and factor is not None:
             sizes[axis] = size * factor
-    interval = _number(pixels.get("TimeIncrement"))
+    interval = positive_number(pixels.get("TimeIncrement"))
     seconds = _SECONDS.get(pixels.get("TimeIncrementUnit", "s").lower())
     info = _annotation(root, "info")
     if not info:
