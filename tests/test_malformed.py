@@ -45,7 +45,9 @@ for path in sys.argv[2:]:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run(["info", path, "--json"])
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss: that one starts with the memory of the process which started this one.
+    with open("/proc/self/status") as status:
+        peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
     print(json.dumps([path, code, out.getvalue(), err.getvalue(), seconds, peak]), flush=True)
 """
 
