@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= quietframe-demo
 
-.PHONY: demo test lint jar constraints clean
+.PHONY: demo test lint jar benchmark-ndr constraints clean
 
 demo: .venv/.demo-installed
 	$(BIN)/quietframe demo --out $(DEMO_OUT) --overwrite
@@ -34,6 +34,11 @@ jar: .venv/.test-installed
 .venv/.test-installed: .venv/bin/uv pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[cpu,train,report,fiji,scale,zoo,dev]'
 	@touch $@ .venv/.demo-installed
+
+# The numbers of the exposure core, about 3 minutes and 1.1 GB of disk; written to benchmarks/results.
+benchmark-ndr: .venv/.test-installed
+	$(BIN)/python benchmarks/ndr_exposure.py
+	$(BIN)/python benchmarks/ndr_pairs.py
 
 # The versions everything was tested with; versions only, no addresses.
 constraints: .venv/.test-installed
