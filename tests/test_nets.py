@@ -81,3 +81,61 @@ def test_a_package_can_ship_the_file_alone() -> None:
     }
     assert roots == {"__future__", "collections", "typing", "torch"}
     assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(tree))
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 8), (9, 11, 10), (4, 17, 30)])
+def test_volumes_of_any_size_are_kept(shape: tuple[int, int, int]) -> None:
+    with torch.no_grad():
+        assert denoiser(dims=3)(torch.rand(1, 1, *shape)).shape == (1, 1, *shape)
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_blurred_pooling_is_the_maximum_then_1_2_1_then_every_second_pixel(dims: int) -> None:
+    picture = np.random.default_rng(4).normal(size=(12, 10, 8)[:dims])
+    padded = np.pad(picture, 1, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2,) * dims)
+    pooled = windows.max(axis=tuple(range(dims, 2 * dims)))
+    for axis in range(dims):  # the window of output pixel i begins at padded pixel 2 i and is 3 maxima long
+        pooled = np.apply_along_axis(lambda line: np.convolve(line, [0.25, 0.5, 0.25], "valid")[::2], axis, pooled)
+    ours = unet._blur_pool(torch.from_numpy(picture)[None, None], dims)
+    np.testing.assert_allclose(ours[0, 0], pooled, atol=1e-12)
+
+
+def test_without_its_top_skip_no_pixel_reaches_the_output_unpooled() -> None:
+    """A pattern that alternates from pixel to pixel is wiped out by the blurred pooling, and nothing else carries it."""
+    torch.manual_seed(5)
+    with_skip, without = (UNet(filters=4, pooling="blur", top_skip=skip).eval() for skip in (True, False))
+    picture = torch.rand(1, 1, 32, 32)
+
+    def roughness(net: UNet) -> float:
+        with torch.no_grad():
+            result = net(picture)[..., 4:-4, 4:-4]
+        second = result[..., 2:] - 2 * result[..., 1:-1] + result[..., :-2]
+        return float(second.std() / result.std())
+
+    assert roughness(without) < 0.5 * roughness(with_skip)
+
+
+def test_a_net_that_knows_the_noise_gets_it_right_from_the_local_mean() -> None:
+    net = UNet(filters=4, noise=(0.5, 2.0))
+    flat = torch.full((1, 1, 16, 16), 6.0)
+    np.testing.assert_allclose(net.sigma(flat), np.sqrt(0.5 * 6 + 2), rtol=1e-6)
+    # far below zero signal the variance stops at 2 % of that of the mean picture, or at what is given
+    np.testing.assert_allclose(net.sigma(-100 * flat), np.sqrt(0.02 * 2), rtol=1e-6)
+    np.testing.assert_allclose(UNet(filters=4, noise=(0.5, 2.0, 1.5)).sigma(-100 * flat), np.sqrt(1.5), rtol=1e-6)
+
+
+def test_a_net_that_knows_the_noise_scales_with_it() -> None:
+    """Pure scaling of signal and noise: the same picture in units of sigma, so only log sigma tells them apart."""
+    net = UNet(filters=4, noise=(0.0, 4.0), residual=True)
+    torch.nn.init.zeros_(net.last.weight)
+    torch.nn.init.zeros_(net.last.bias)
+    picture = torch.randn(1, 1, 16, 16)
+    with torch.no_grad():
+        np.testing.assert_allclose(net(picture), picture, atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"dims": 1}, {"pooling": "mean"}])
+def test_other_dims_and_poolings_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="dims 2 or 3 and pooling max or blur"):
+        UNet(**arguments)

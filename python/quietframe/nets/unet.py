@@ -1,4 +1,4 @@
-"""A 2D U-Net, and the denoiser around it that takes raw counts and gives denoised counts.
+"""A U-Net for pictures and volumes, and the denoiser around it that takes raw counts and gives denoised counts.
 
 This file imports torch and nothing else: a model package ships it word for word as its ``architecture.py``, so that the
 weights load wherever torch is. Everything the denoiser needs travels in plain keyword arguments.
@@ -7,6 +7,9 @@ References
 ----------
 Ronneberger, Fischer & Brox 2015, "U-Net: convolutional networks for biomedical image segmentation", MICCAI.
 LeCun, Bottou, Orr & Müller 1998, "Efficient BackProp", in Neural Networks: Tricks of the Trade.
+Zhang 2019, "Making convolutional networks shift-invariant again", ICML (the blurred pooling).
+Höck, Buchholz, Brachmann, Jug & Freytag 2022, "N2V2: fixing Noise2Void checkerboard artifacts with modified sampling
+strategies and a tweaked network architecture", ECCV workshops (blurred pooling, no skip connection at the top).
 """
 
 from __future__ import annotations
@@ -18,40 +21,70 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+_CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_MAX_POOL = {2: functional.max_pool2d, 3: functional.max_pool3d}
+_MEAN_POOL = {2: functional.avg_pool2d, 3: functional.avg_pool3d}
+_LINEAR = {2: "bilinear", 3: "trilinear"}
+_SIGMA_WIDTH = 5
+"""The signal that the noise level follows is the mean of this many pixels along each axis."""
 
-def _convolutions(inputs: int, middle: int, outputs: int) -> nn.Sequential:
-    """Two 3x3 convolutions, each followed by ReLU.
+
+def _convolutions(inputs: int, middle: int, outputs: int, dims: int) -> nn.Sequential:
+    """Two convolutions, 3 pixels along each axis, each followed by ReLU.
 
     Without batch norm: with it, the running statistics that a short run leaves shift the brightness of the result.
     First weights after LeCun et al. 1998 (section 4.6), variance 1 / inputs: in short runs on one picture they ended
     above both He's (twice that, which fits the noise sooner) and torch's own (a third of it, which starts slowly).
     """
+    convolution = _CONVOLUTION[dims]
     layers = nn.Sequential(
-        nn.Conv2d(inputs, middle, kernel_size=3, padding=1),
+        convolution(inputs, middle, kernel_size=3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(middle, outputs, kernel_size=3, padding=1),
+        convolution(middle, outputs, kernel_size=3, padding=1),
         nn.ReLU(),
     )
     for layer in layers:
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, convolution):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
             nn.init.zeros_(cast("Tensor", layer.bias))
     return layers
 
 
+def _blur_pool(x: Tensor, dims: int) -> Tensor:
+    """Halve each axis as Zhang does: maximum of 2 at every pixel, blur by 1-2-1, every second pixel.
+
+    Two means of 2 are the 1-2-1 blur, so this needs no weights; one pixel of border on each side keeps it centred where
+    plain pooling is.
+    """
+    x = functional.pad(x, (1, 1) * dims, mode="replicate")
+    x = _MAX_POOL[dims](x, 2, stride=1)
+    x = _MEAN_POOL[dims](x, 2, stride=1)
+    return _MEAN_POOL[dims](x, 2)
+
+
 class UNet(nn.Module):
-    """U-Net on normalised pictures: max pooling down, bilinear upsampling up, a skip connection on every level.
+    """U-Net on normalised pictures: pooling down, linear upsampling up, a skip connection on every level.
 
     Parameters
     ----------
     in_channels, out_channels
         Channels of the input and of the output.
     depth
-        Number of poolings; height and width must be multiples of 2**depth.
+        Number of poolings; every spatial size must be a multiple of 2**depth.
     filters
         Filters of the first level, doubled on each level below.
     residual
         Whether the input (its first `out_channels` channels) is added to the output.
+    dims
+        Spatial axes: 2 (Y, X) or 3 (Z, Y, X).
+    pooling
+        "max", or "blur" (Zhang: maximum, then blurred before every second pixel is left out).
+    top_skip
+        Whether the uppermost level has its skip connection; without it no pixel reaches the output unblurred.
+    noise
+        Variance of the noise in a pixel, in normalised units: ``a * signal + b``, as (a, b) or (a, b, least variance).
+        The net then works on pictures divided by the predicted standard deviation, gets the logarithm of it as a second
+        channel, and its output is multiplied by it again: one net for pictures of very different brightness.
     """
 
     def __init__(
@@ -61,35 +94,60 @@ class UNet(nn.Module):
         depth: int = 2,
         filters: int = 32,
         residual: bool = False,
+        dims: int = 2,
+        pooling: str = "max",
+        top_skip: bool = True,
+        noise: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if depth < 1 or filters < 1:
             raise ValueError(f"a U-Net needs depth >= 1 and filters >= 1; got depth {depth}, filters {filters}")
-        self.out_channels = out_channels
-        self.residual = residual
+        if dims not in _CONVOLUTION or pooling not in ("max", "blur"):
+            raise ValueError(f"a U-Net has dims 2 or 3 and pooling max or blur; got dims {dims}, pooling {pooling!r}")
+        self.out_channels, self.residual, self.dims, self.pooling, self.top_skip = (
+            out_channels, residual, dims, pooling, top_skip,
+        )  # fmt: skip
+        self.noise = None if noise is None else tuple(float(value) for value in noise)
         widths = [filters * 2**level for level in range(depth + 1)]
-        before = [in_channels, *widths[:-2]]
-        self.down = nn.ModuleList(_convolutions(a, b, b) for a, b in zip(before, widths[:-1], strict=True))
-        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2])
+        before = [in_channels if noise is None else 2 * in_channels, *widths[:-2]]
+        self.down = nn.ModuleList(_convolutions(a, b, b, dims) for a, b in zip(before, widths[:-1], strict=True))
+        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2], dims)
         # a level gives what the level above takes, so that upsampled and skipped channels are equal in number
         self.up = nn.ModuleList(
-            _convolutions(2 * widths[level], widths[level], widths[max(level - 1, 0)])
+            _convolutions(
+                widths[level] * (2 if level or top_skip else 1), widths[level], widths[max(level - 1, 0)], dims
+            )
             for level in range(depth - 1, -1, -1)
         )
-        self.last = nn.Conv2d(widths[0], out_channels, kernel_size=1)
+        self.last = _CONVOLUTION[dims](widths[0], out_channels, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, in_channels, Y, X) to (N, out_channels, Y, X)."""
-        inputs = x
+        """Map (N, in_channels, [Z,] Y, X) to (N, out_channels, [Z,] Y, X)."""
+        if self.noise is None:
+            return self._net(x, x)
+        sigma = self.sigma(x)
+        scaled = x / sigma
+        return self._net(torch.cat([scaled, torch.log(sigma)], dim=1), scaled) * sigma[:, : self.out_channels]
+
+    def sigma(self, x: Tensor) -> Tensor:
+        """Predict the standard deviation of the noise, normalised units, from the local mean of the input."""
+        assert self.noise is not None
+        slope, variance, *least = self.noise
+        mean = _MEAN_POOL[self.dims](
+            x.float(), _SIGMA_WIDTH, stride=1, padding=_SIGMA_WIDTH // 2, count_include_pad=False
+        )
+        return torch.sqrt(torch.clamp(slope * mean + variance, min=least[0] if least else 0.02 * variance))
+
+    def _net(self, x: Tensor, inputs: Tensor) -> Tensor:
         skips: list[Tensor] = []
         for convolutions in self.down:
             x = convolutions(x)
             skips.append(x)
-            x = functional.max_pool2d(x, 2)
+            x = _MAX_POOL[self.dims](x, 2) if self.pooling == "max" else _blur_pool(x, self.dims)
         x = self.bottom(x)
-        for convolutions, skip in zip(self.up, reversed(skips), strict=True):
-            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = convolutions(torch.cat([x, skip], dim=1))
+        for level, convolutions in zip(range(len(skips) - 1, -1, -1), self.up, strict=True):
+            x = functional.interpolate(x, scale_factor=2.0, mode=_LINEAR[self.dims], align_corners=False)
+            x = convolutions(torch.cat([x, skips[level]], dim=1) if level or self.top_skip else x)
         x = self.last(x)
         return x + inputs[:, : self.out_channels] if self.residual else x
 
@@ -97,8 +155,8 @@ class UNet(nn.Module):
 class Denoiser(nn.Module):
     """Raw counts in, denoised counts out: normalise, pad, `UNet`, crop, undo the normalisation.
 
-    The normalisation is fixed, and padding (reflection, at the lower and right border) and cropping are inside, so any
-    height and width of at least ``max(8, 2**depth)`` pixels works and nothing has to be undone outside.
+    The normalisation is fixed, and padding (reflection, at the far end of each axis) and cropping are inside, so any
+    picture of at least ``max(8, 2**depth)`` pixels along each axis works and nothing has to be undone outside.
 
     Parameters
     ----------
@@ -109,6 +167,9 @@ class Denoiser(nn.Module):
     output_mean, output_std
         Normalisation of the output [counts]; the input's where not given.
     """
+
+    outputs: tuple[str, ...] = ("denoised",)
+    """Names of what `forward` gives."""
 
     input_mean: Tensor
     input_std: Tensor
@@ -137,13 +198,24 @@ class Denoiser(nn.Module):
         self.net = UNet(**net)
         self.multiple = 2 ** len(self.net.down)
         for name in ("input_mean", "input_std", "output_mean", "output_std"):
-            values = torch.as_tensor(self.kwargs[name], dtype=torch.float32).reshape(1, -1, 1, 1)
+            values = torch.as_tensor(self.kwargs[name], dtype=torch.float32).reshape(1, -1, *[1] * self.net.dims)
             self.register_buffer(name, values)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map raw counts (N, C, Y, X), float32, to denoised counts of the same height and width."""
-        height, width = x.shape[-2], x.shape[-1]
-        x = (x - self.input_mean) / self.input_std
-        x = functional.pad(x, (0, -width % self.multiple, 0, -height % self.multiple), mode="reflect")
-        x = self.net(x)[..., :height, :width]
-        return x * self.output_std + self.output_mean
+        """Map raw counts (N, C, [Z,] Y, X), float32, to denoised counts of the same sizes."""
+        return (
+            self.crop(self.net(self.pad((x - self.input_mean) / self.input_std)), x) * self.output_std
+            + self.output_mean
+        )
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Reflect the far end of each spatial axis up to the next size that the net takes."""
+        padding: list[Any] = []
+        for axis in range(1, self.net.dims + 1):
+            padding += [0, -x.shape[-axis] % self.multiple]
+        return functional.pad(x, padding, mode="reflect")
+
+    def crop(self, y: Tensor, like: Tensor) -> Tensor:
+        """Cut a padded result to the spatial sizes of `like`."""
+        y = y[..., : like.shape[-2], : like.shape[-1]]
+        return y[..., : like.shape[-3], :, :] if self.net.dims == 3 else y
