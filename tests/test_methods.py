@@ -127,7 +127,7 @@ def test_an_interrupted_run_resumes_to_the_same_weights(trained: tuple[str, Path
 def test_settings_out_of_range_are_refused(module: Any, settings: Any, message: str) -> None:
     stats = measure([scene(1)[1][np.newaxis]])
     with pytest.raises(OptionError, match=message):
-        module.build(settings, DataStatistics(stats, stats))
+        module.build(settings, DataStatistics((stats,), (stats,)))
 
 
 def test_n2v_counts_the_error_of_hidden_pixels_alone() -> None:
@@ -139,7 +139,7 @@ def test_n2v_counts_the_error_of_hidden_pixels_alone() -> None:
         inputs.append(hidden)
         return torch.zeros_like(hidden)
 
-    batch = Batch(picture, None, torch.Generator().manual_seed(1), DataStatistics(stats, stats))
+    batch = Batch(picture, None, torch.Generator().manual_seed(1), DataStatistics((stats,), (stats,)))
     loss = n2v.loss(net, batch, n2v.Settings(masked_percent=20))  # type: ignore[arg-type]
     hidden = inputs[0] != picture
     assert 0 < hidden.sum() < hidden.numel()
@@ -160,7 +160,7 @@ def test_n2v_learns_from_a_stack_with_time_as_samples(tmp_path: Path) -> None:
 def test_care_measures_the_error_it_is_asked_for(kind: Any, error: Any) -> None:
     stats = measure([scene(1)[1][np.newaxis]])
     source, target = torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8)
-    batch = Batch(source, target, torch.Generator(), DataStatistics(stats, stats))
+    batch = Batch(source, target, torch.Generator(), DataStatistics((stats,), (stats,)))
     loss = care.loss(torch.nn.Identity(), batch, care.Settings(loss=kind))
     assert loss.item() == pytest.approx(error((source - target).numpy()).mean(), rel=1e-5)
 

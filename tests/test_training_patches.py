@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from quietframe.errors import InputError
-from quietframe.training.patches import Pictures, Sampler, collect, measure
+from quietframe.training.patches import Sampler, collect, measure
 
 RNG = np.random.default_rng(7)
 NOISY = RNG.poisson(20, (40, 48)).astype(np.uint16)
@@ -30,7 +30,7 @@ def changed(value: float, *, dtype: type = np.float32) -> np.ndarray:
     [
         ([], None, "no picture"),
         ([NOISY[0]], None, r"shape \(48,\); training takes a plane"),
-        ([np.zeros((2, 3, 40, 40))], None, r"shape \(2, 3, 40, 40\)"),
+        ([np.zeros((2, 2, 3, 40, 40))], None, r"shape \(2, 2, 3, 40, 40\)"),
         ([np.zeros((0, 40))], None, r"shape \(0, 40\)"),
         ([NOISY.astype(complex)], None, "complex128"),
         ([changed(np.nan)], None, "a holds 2 pixels that are NaN or infinite"),
@@ -72,7 +72,7 @@ def test_a_small_variance_on_a_large_offset_is_measured() -> None:
 
 def test_percentiles_of_a_large_stack_come_from_evenly_spread_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     stack = RNG.permutation(40_000).astype(np.float32).reshape(4, 100, 100)
-    monkeypatch.setattr("quietframe.training.patches.PERCENTILE_PIXELS", 4_000)
+    monkeypatch.setattr("quietframe.training.statistics.PERCENTILE_PIXELS", 4_000)
     # the median of 4000 uniform draws has the standard deviation 40000 / (2 sqrt(4000)) = 316; 5 of them
     assert measure([stack]).p50 == pytest.approx(20_000, abs=5 * 316)
 
@@ -158,4 +158,4 @@ def test_a_picture_smaller_than_a_patch_is_refused(shape: tuple[int, int], messa
 
 def test_the_sample_is_the_middle_of_the_picture() -> None:
     stack = numbered(3, 200, 100)
-    np.testing.assert_array_equal(Pictures(("a",), (stack,)).sample(), stack[1, 36:164])
+    np.testing.assert_array_equal(collect([stack], ["a"]).sample(), stack[1, 36:164])

@@ -73,8 +73,7 @@ def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
     """Make the module from raw counts to denoised counts in the targets' units."""
-    source, target = stats.source, stats.target
-    module = Denoiser(_net(settings), source.center, source.scale, target.center, target.scale)
+    module = Denoiser(_net(settings), stats.input_mean, stats.input_std, stats.output_mean, stats.output_std)
     module.net.load_state_dict(net.state_dict())
     return module.eval()
 

@@ -74,7 +74,7 @@ def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
     """Make the module from raw counts to denoised counts; nothing is hidden when it is used."""
-    module = Denoiser(_net(settings), stats.source.center, stats.source.scale)
+    module = Denoiser(_net(settings), stats.input_mean, stats.input_std)
     module.net.load_state_dict(net.state_dict())
     return module.eval()
 

@@ -25,7 +25,7 @@ from . import device
 from .checkpoint import load_checkpoint, save_checkpoint, snapshot
 from .history import write_curves, write_history
 from .interrupt import interruptible
-from .patches import Batch, DataStatistics, Pictures, Sampler, Statistics
+from .patches import Batch, DataStatistics, Pictures, Sampler, Statistics, normalise
 from .run_folder import remove_partial, start_run
 from .schedule import Schedule
 
@@ -219,8 +219,8 @@ def _batch(
 ) -> Batch:
     """Normalise patches and put them where the net is; stream 0 is the validation's, stream k + 1 that of step k."""
 
-    def normal(patches: NDArray[np.float32], of: Statistics) -> Tensor:
-        tensor = torch.from_numpy((patches - np.float32(of.center)) / np.float32(of.scale))
+    def normal(patches: NDArray[np.float32], of: tuple[Statistics, ...]) -> Tensor:
+        tensor = torch.from_numpy(normalise(patches, of))
         return tensor.to(parts.place.device, memory_format=torch.channels_last)
 
     mixed = np.random.SeedSequence([parts.job.schedule.seed, 2, stream, part]).generate_state(1, np.uint64)[0]
