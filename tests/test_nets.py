@@ -102,7 +102,7 @@ def test_blurred_pooling_is_the_maximum_then_1_2_1_then_every_second_pixel(dims:
 
 
 def test_without_its_top_skip_no_pixel_reaches_the_output_unpooled() -> None:
-    """A pattern that alternates from pixel to pixel is wiped out by the blurred pooling, and nothing else carries it."""
+    """A pattern that alternates from pixel to pixel is wiped out by blurred pooling, and nothing else carries it."""
     torch.manual_seed(5)
     with_skip, without = (UNet(filters=4, pooling="blur", top_skip=skip).eval() for skip in (True, False))
     picture = torch.rand(1, 1, 32, 32)
