@@ -145,7 +145,7 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
                 break
             state.step += 1
             state.loss_sum, state.loss_count = state.loss_sum + loss, state.loss_count + 1
-            if state.step % schedule.validate_every == 0 or state.step == schedule.steps:
+            if state.step % schedule.validate_every(schedule.steps) == 0 or state.step == schedule.steps:
                 _validate(parts)
             progress(_message(state), state.step, schedule.steps)
             state.seconds, clock = state.seconds + time.monotonic() - clock, time.monotonic()
@@ -169,7 +169,9 @@ def _begin(job: Job, *, resume: bool) -> Parts:
     place = device.choose(schedule.device, schedule.precision)
     device.keep_freed_memory()
     stats = job.pictures.statistics()
-    sampler = Sampler(job.pictures, schedule.patch_px, schedule.batch_size, schedule.validation_percent, schedule.seed)
+    patch = (schedule.patch_z, schedule.patch_px, schedule.patch_px)[0 if schedule.patch_z > 1 else 1 :]
+    batch = 16 if schedule.batch_size == "auto" else schedule.batch_size
+    sampler = Sampler(job.pictures, patch, batch, schedule.validation_percent, schedule.seed, schedule.foreground)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(schedule.seed)
         net = job.method.build(settings, stats)
