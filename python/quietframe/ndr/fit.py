@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import InputError, OptionError, unknown
 from ..progress import Progress, silent
-from . import jumps
+from . import jumps, products
 from . import weights as rules
 from .bank import ENTRIES, Bank, Solver, flux_grid
 from .guess import HALO, guess_flux
@@ -345,11 +345,11 @@ def _guess(
         return rows, rows
     flat = raw.reshape(job.n, -1)
     slope = np.zeros(flat.shape[1], job.dtype)
-    of_reads = rules.of_reads(rules.least_squares(job.n)).astype(job.dtype)
+    weights = products.fold_weights(rules.of_reads(rules.least_squares(job.n)[None]) * job.gain).astype(job.dtype)
 
     def work(part: slice) -> None:
         with np.errstate(invalid="ignore", over="ignore"):
-            slope[part] = of_reads @ _electrons(job, flat[:, part])
+            slope[part] = products.multiply(weights, products.fold(flat[:, part], job.dtype))[0]
 
     list(pool.map(work, _chunks(job.n, flat.shape[1])))
     cut = np.flatnonzero(usable.ravel() < job.n)
@@ -408,14 +408,15 @@ def _fit_ramps(
     """
     guess, noisier = known
     bank, best, solver = tables
-    ramps = _electrons(job, raw)
     alike = guess if job.relative.ndim == 0 else guess / np.square(noisier)
     entry = bank.entry_of(alike)
-    rate = _project(bank, entry, ramps)
     chi2 = significance = np.full(len(guess), np.nan, np.float32)
-    if solver is not None:
-        among = best.entry_of(alike)
-        reference = rate if best is bank else _project(best, among, ramps)
+    if solver is None:
+        rate = products.choose(products.fold_weights(bank.of_reads), entry, products.fold(raw, job.dtype)) * job.gain
+    else:
+        ramps, among = _electrons(job, raw), best.entry_of(alike)
+        rate = products.choose(bank.of_reads, entry, ramps)
+        reference = rate if best is bank else products.choose(best.of_reads, among, ramps)
         chi2, significance = jumps.residual_test(ramps, reference, among, solver, noisier)
     shot = (guess * bank.shot[entry]).astype(np.float32)
     read = (np.square(job.noise * noisier) * bank.read[entry]).astype(np.float32)
@@ -423,13 +424,6 @@ def _fit_ramps(
     if rules.depends_on_flux(job.method):
         flux = (bank.fluxes[entry] * np.square(noisier)).astype(np.float32)
     return _Ramps(rate.astype(np.float32), shot, read, chi2, flux, significance)
-
-
-def _project(bank: Bank, entry: NDArray[np.intp], ramps: NDArray[Any]) -> NDArray[Any]:
-    """Weight ramps (N, P), each with its entry of the bank: one matrix product with the entries that occur."""
-    present, position = np.unique(entry, return_inverse=True)
-    products = bank.of_reads[present].astype(ramps.dtype) @ ramps
-    return np.asarray(products[position, np.arange(ramps.shape[1])])
 
 
 def _fit_block(job: _Job, block: _Block, out: RampFit, pool: ThreadPoolExecutor) -> None:
