@@ -22,7 +22,7 @@ from torch import nn
 from ..errors import InputError
 from ..outputs import atomic_output
 
-FORMAT = 1
+FORMAT = 2
 """Version of the checkpoint's layout."""
 
 NAME = "checkpoint.pt"
@@ -36,7 +36,7 @@ class Trained:
     Parameters
     ----------
     module
-        Raw counts (N, C, Y, X) float32 to denoised counts, in eval mode, on the CPU.
+        Raw counts (N, C, Y, X) or (N, C, Z, Y, X) float32 to denoised counts, in eval mode, on the CPU.
     architecture_file
         The self-contained Python file that holds its class.
     architecture_class, architecture_kwargs
@@ -51,15 +51,18 @@ class Trained:
     depth
         Number of poolings of the net; its step is ``2**depth`` pixels.
     axes
-        Axes of input and output.
+        Axes of input and output, ``"NCYX"`` or ``"NCZYX"``.
     unit
         Unit of the output, ``"counts"`` when the pictures name none.
     sample
-        A crop of the training input, at most 128 x 128, float32, axes YX [counts].
+        A crop of the training input, at most 128 x 128, float32, axes YX, with Z and C in front where there are
+        several [counts].
     provenance
         ``files`` (name and sha256 of each), ``seed``, ``steps``, ``quietframe`` (version), ``minutes``, ...
     outputs
         Names of the outputs.
+    dims
+        Spatial axes, 2 or 3.
     """
 
     module: nn.Module
@@ -75,6 +78,7 @@ class Trained:
     sample: NDArray[np.float32]
     provenance: dict[str, Any]
     outputs: tuple[str, ...] = ("denoised",)
+    dims: int = 2
 
 
 def snapshot(denoiser: nn.Module) -> dict[str, Any]:
@@ -89,6 +93,7 @@ def snapshot(denoiser: nn.Module) -> dict[str, Any]:
         "module": type(denoiser).__module__.rpartition(".")[2],
         "class": type(denoiser).__name__,
         "kwargs": denoiser.kwargs,
+        "outputs": list(getattr(denoiser, "outputs", ("denoised",))),
         "state": {name: value.detach().cpu().clone() for name, value in denoiser.state_dict().items()},
     }
 
@@ -158,17 +163,20 @@ def load_trained(run: str | Path) -> Trained:
     state = load_checkpoint(run)
     module, file = rebuild(state["denoiser"])
     about = state["about"]
+    done = {"steps": state["step"], "minutes": round(state["seconds"] / 60, 2)}
     return Trained(
         module=module,
         architecture_file=file,
         architecture_class=state["denoiser"]["class"],
         architecture_kwargs=state["denoiser"]["kwargs"],
         method=about["method"],
-        settings={**about["settings"], **about["schedule"]},
+        settings={**about["settings"], **about["schedule"], "batch_size": state["batch_size"]},
         stats=about["stats"],
         depth=about["depth"],
-        axes="NCYX",
+        axes="NCYX" if about["dims"] == 2 else "NCZYX",
         unit=about["unit"],
         sample=state["sample"].numpy(),
-        provenance={**about["provenance"], "steps": state["step"], "minutes": round(state["seconds"] / 60, 2)},
+        provenance={**about["provenance"], **state["figures"], **done},
+        outputs=tuple(state["denoiser"]["outputs"]),
+        dims=about["dims"],
     )

@@ -57,19 +57,19 @@ class Crew:
 
             def give(_: nn.Module, __: tuple[Tensor, ...], output: Any) -> Any:
                 if isinstance(output, tuple):
-                    return tuple(_Together.apply(part, self, length[0]) for part in output)  # type: ignore[no-untyped-call]
-                return _Together.apply(output, self, length[0])  # type: ignore[no-untyped-call]
+                    return tuple(_Together.apply(part, self, length[0]) for part in output)
+                return _Together.apply(output, self, length[0])
 
             net.register_forward_pre_hook(take)
             net.register_forward_hook(give)
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Add the gradients of all processes, in one message."""
         if self.size > 1:
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             flat = torch.cat([gradient.flatten() for gradient in gradients])
             torch.distributed.all_reduce(flat)
-            pieces = flat.split([gradient.numel() for gradient in gradients])
+            pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
             for gradient, piece in zip(gradients, pieces, strict=True):
                 gradient.copy_(piece.view(gradient.shape))
 

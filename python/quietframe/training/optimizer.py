@@ -41,7 +41,7 @@ class AdamW:
     def __init__(
         self, parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.0, clip: float = 1.0, average: float = 0.0
     ) -> None:
-        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self.parameters: list[Tensor] = [parameter for parameter in parameters if parameter.requires_grad]
         self.weight_decay, self.clip, self.average = weight_decay, clip, average
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
@@ -70,7 +70,7 @@ class AdamW:
         """
         trained = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
         gradients: list[Tensor] = [self.parameters[index].grad for index in trained]  # type: ignore[misc]
-        norm = torch.stack(torch._foreach_norm(gradients)).norm()
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         self.failed.logical_or_(~(torch.isfinite(norm) & torch.isfinite(loss.detach())))
         parameters, counts = [self.parameters[i] for i in trained], [self.counts[i] for i in trained]
         torch._foreach_add_(counts, 1)

@@ -17,7 +17,7 @@ from ..outputs import atomic_output
 FORMAT = 1
 """Version of ``settings.json``."""
 
-FILES = ("settings.json", "checkpoint.pt", "history.csv", "losses.png", "model.zip")
+FILES = ("settings.json", "checkpoint.pt", "history.csv", "losses.png", "model.zip", "noise_correlation.png")
 """What a run writes; nothing else is ever removed."""
 
 _MAY_CHANGE = ("device",)
@@ -129,3 +129,18 @@ def remove_partial(run: Path) -> None:
         stem, _, suffix = name.rpartition(".")
         for partial in run.glob(f".{stem}.partial-*.{suffix}"):
             partial.unlink(missing_ok=True)
+
+
+def adopt_pictures(run: Path, folder: Path) -> None:
+    """Copy the pictures that a method has drawn of its data into a run folder.
+
+    Parameters
+    ----------
+    run
+        Run folder.
+    folder
+        Where they were drawn; only PNG files are taken.
+    """
+    for picture in sorted(folder.glob("*.png")):
+        with atomic_output(run / picture.name, overwrite=True) as partial:
+            partial.write_bytes(picture.read_bytes())
