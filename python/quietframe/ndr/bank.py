@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from . import false_alarms
 from . import weights as rules
 from .correlated_noise import correlated_variance
 
@@ -96,12 +97,16 @@ class Solver:
     factor
         Elimination factors c_1 = 1/(2 + phi), c_i = 1/(2 + phi - c_{i-1}), shape (B, N - 1).
     per_sigma
-        Factor that turns ``s^2 C^-1 residual`` into the significance of a jump at that place, shape (B, N - 1).
+        Factor that turns ``s^2 C^-1 residual`` into the size of a jump at that place in sigma, shape (B, N - 1).
+    harder
+        What a size is divided by to compare it with the significance asked for, shape (B,), 1 or more: photons come
+        in whole numbers and long ramps have many places (`false_alarms`).
     """
 
     read_noise_e: float
     factor: NDArray[np.float32]
     per_sigma: NDArray[np.float32]
+    harder: NDArray[np.float32]
 
     @classmethod
     def make(cls, n_reads: int, read_noise_e: float, fluxes: Floats, jump_sigma: float) -> Solver:
@@ -128,7 +133,10 @@ class Solver:
         strength = diagonal - ones**2 / ones.sum(axis=1, keepdims=True)
         with np.errstate(divide="ignore"):
             per_sigma = 1.0 / (noise * np.sqrt(np.maximum(strength, 1e-12)))
-            rare = special.pdtrik(1.0 - special.ndtr(-jump_sigma), fluxes) - fluxes  # photons in excess, this rare
-            size = jump_sigma / np.maximum(strength * rare[:, None], 1e-12)
+            # photons in excess, this rare
+            rare = special.pdtrik(1.0 - false_alarms.chance(jump_sigma, n_reads), fluxes) - fluxes
+            needed = false_alarms.thresholds(fluxes, noise, n_reads, jump_sigma)
+            size = needed[:, None] / np.maximum(strength * rare[:, None], 1e-12)
         table = np.where(strength > 1e-9, np.minimum(per_sigma, size), 0.0)
-        return cls(noise, factor.astype(np.float32), table.astype(np.float32))
+        harder = needed / jump_sigma
+        return cls(noise, factor.astype(np.float32), table.astype(np.float32), harder.astype(np.float32))

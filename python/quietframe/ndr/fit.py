@@ -60,7 +60,8 @@ class FitTuning:
     Parameters
     ----------
     jump_sigma
-        Significance above which a step in a ramp is a jump; None: ramps are not tested, and chi2 is NaN.
+        Significance, of a ramp of 100 reads (`false_alarms`), above which a step is a jump; None: ramps are not
+        tested, and chi2 is NaN.
     flux_guess
         Flux per pixel for the weights, shape (Y, X) or one number, e-/px/sub-frame; None: guessed from the ramp.
     saturation_adu

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ..camera import Camera
 from ..errors import InputError, OptionError
 from ..progress import Progress, silent
+from .false_alarms import thresholds
 from .fit import FALLING, JUMP, NOT_FINITE, SATURATED, UNUSABLE, FitTuning, Plane, RampFit, saturation_level
 from .guess import HALO, guess_flux
 from .jumps import NOISIEST
@@ -226,11 +227,12 @@ def solve_with_jumps(
     jumped = np.zeros(ramps.shape[1], bool)
     if jump_sigma is None:
         return found, jumped
+    level = _jump_level(pattern, flux, noise, jump_sigma)
     without = np.zeros((len(ramps) - 1, ramps.shape[1]), bool)
     looking = np.arange(ramps.shape[1])
     current = found
     for _ in range(MOST_JUMPS):
-        place, hit = _jump_place(current, jump_sigma)
+        place, hit = _jump_place(current, level[looking])
         if not hit.any():
             break
         looking, place = looking[hit], place[hit]
@@ -245,7 +247,18 @@ def solve_with_jumps(
     return found, jumped
 
 
-def _jump_place(found: Solution, jump_sigma: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+def _jump_level(
+    pattern: ReadPattern, flux: NDArray[np.float64], noise: NDArray[np.float64], jump_sigma: float
+) -> NDArray[np.float64]:
+    """Return how many sigma make a jump in each ramp (`false_alarms`), with the usual time between two reads."""
+    gap, count = float(np.median(np.diff(pattern.times))), float(np.median(pattern.counts))
+    usual = max(float(np.median(noise)), 1e-2)
+    # The threshold depends on flux / noise^2 first: a noisier pixel is like a darker one.
+    light = np.maximum(flux, 1e-9) * gap * np.square(usual / np.maximum(noise, 1e-2))
+    return thresholds(light, usual / np.sqrt(count), len(pattern.times), jump_sigma)
+
+
+def _jump_place(found: Solution, level: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return where each ramp jumps most, and whether that is a jump, judged by the pixel's own residuals."""
     score = np.nan_to_num(np.abs(found.significance), nan=0.0)
     place = score.argmax(axis=0)
@@ -253,4 +266,4 @@ def _jump_place(found: Solution, jump_sigma: float) -> tuple[NDArray[np.intp], N
     freedom = np.maximum(np.isfinite(found.significance).sum(axis=0) - 2, 1)
     with np.errstate(invalid="ignore"):
         own = np.sqrt(np.clip((found.chi2 - highest**2) / freedom, 1.0, NOISIEST**2))
-        return place, (highest > jump_sigma * own) & (found.used >= 4)
+        return place, (highest > level * own) & (found.used >= 4)

@@ -283,7 +283,8 @@ def fit(
     last
         Last read used, from 1, included; by default the last of the exposure.
     jump_sigma
-        Steps in a ramp above this significance are cosmic rays and cut out; 0: ramps are not tested.
+        Steps in a ramp above this significance are cosmic rays and cut out; that of a ramp of 100 reads: longer or
+        darker ramps need larger steps, so that none has more false alarms. 0: ramps are not tested.
     full_well_fraction
         Part of the full well up to which reads are trusted.
     unit
