@@ -45,11 +45,14 @@ class ImageReader:
         Shape, axes, calibration, Info and labels.
     remarks : tuple of str
         Sentences for the user about what was taken for granted.
+    block : tuple of int
+        Height and width of the smallest part of a plane that `region` reads: a plane, a chunk, or one row.
     """
 
     def __init__(self, path: Path, opened: OpenImage, axes: str | None = None) -> None:
         self.path = path
-        self._load, self._close = opened.load, opened.close
+        self._load, self._close, self._region = opened.load, opened.close, opened.region
+        self.block = opened.block or (opened.shape[-2], opened.shape[-1])
         described, remarks = opened.description, opened.description.remarks
         if axes is not None:
             try:
@@ -114,6 +117,14 @@ class ImageReader:
         if not 0 <= index < self.n_planes:
             raise IndexError(f"plane {index} of {self.n_planes}")
         return self._load(index)
+
+    def region(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a part of plane `index`, reading no more of it than the format asks for (see `block`)."""
+        if self._region is None:
+            return self.plane(index)[rows, columns]
+        if not 0 <= index < self.n_planes:
+            raise IndexError(f"plane {index} of {self.n_planes}")
+        return self._region(index, rows, columns)
 
     def planes(self) -> Iterator[NDArray[Any]]:
         """Give all planes (YX) in stored order."""

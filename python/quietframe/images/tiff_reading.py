@@ -61,6 +61,10 @@ class OpenImage:
         Returns plane i (YX), counted in stored order from 0.
     close
         Closes the file.
+    region
+        Returns rows and columns of plane i without reading the rest of it; None where the format cannot.
+    block
+        Height and width of what `region` reads at least; 1 row where any rows can be read.
     """
 
     shape: tuple[int, ...]
@@ -69,6 +73,8 @@ class OpenImage:
     description: Description
     load: Callable[[int], NDArray[Any]]
     close: Callable[[], None]
+    region: Callable[[int, slice, slice], NDArray[Any]] | None = None
+    block: tuple[int, int] | None = None
 
 
 class _Collector(logging.Handler):
@@ -215,7 +221,8 @@ def _describe(tif: tifffile.TiffFile, path: Path, complaints: list[str]) -> Open
     keep = {axis: size for axis, size in description.pixel_size_um.items() if axis in SPATIAL}
     remarks += _more_remarks(tif, complaints)
     description = replace(description, pixel_size_um=keep, remarks=(*description.remarks, *remarks))
-    return OpenImage(shape, axes, planes.dtype, description, planes.load, tif.close)
+    opened = OpenImage(shape, axes, planes.dtype, description, planes.load, tif.close)
+    return replace(opened, region=planes.region, block=(1, shape[-1])) if planes.has_regions else opened
 
 
 def _check_complete(series: tifffile.TiffPageSeries, path: Path, length: int, complaints: list[str]) -> None:
@@ -367,9 +374,29 @@ class _Planes:
         values = self._cached[1][inside]
         if self._per_piece == 1:
             self._cached = None
+        return self._as_public(values)
+
+    def _as_public(self, values: NDArray[Any]) -> NDArray[Any]:
         if self._signed:
             values = (values ^ _SIGNED_16_OFFSET).astype(np.uint16).view(np.int16)
         return np.array(values, dtype=self.dtype, order="C")
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether planes lie uncompressed one after the other."""
+        return self._contiguous is not None and self._per_piece == 1
+
+    def region(self, plane: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a part of a plane, a copy; only its rows are read."""
+        height, width = self.shape[-2:]
+        start, stop, _ = rows.indices(height)
+        assert self._contiguous is not None
+        handle = self._tif.filehandle
+        with guarded(self._path):
+            handle.seek(self._contiguous + (plane * height + start) * width * self._stored.itemsize)
+            stored = self._stored.newbyteorder(self._tif.byteorder)
+            values = handle.read_array(stored, max(stop - start, 0) * width).reshape(-1, width)
+        return self._as_public(values[:, columns])
 
 
 def _check_page(page: Any, length: int, name: str) -> None:

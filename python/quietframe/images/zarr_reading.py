@@ -76,7 +76,10 @@ def open_zarr(path: Path) -> OpenImage:
         scale = _scale(multiscale, dataset, array.ndim)
         description = _describe(names, units, scale, _info(attributes, ome))
         planes = _Planes(path, array, names, dtype)
-        return OpenImage(tuple(planes.shape), planes.axes, dtype, description, planes.load, planes.forget)
+        return OpenImage(
+            tuple(planes.shape), planes.axes, dtype, description, planes.load, planes.forget,
+            planes.region, planes.block,
+        )  # fmt: skip
 
 
 @contextmanager
@@ -244,7 +247,8 @@ class _Planes:
         self.axes = "".join(names[position] for position in lead) + "YX"
         self.shape = [*self._sizes, int(array.shape[self._y]), int(array.shape[self._x])]
         self._depths = self._kept_depths(array.chunks)
-        self._kept: tuple[tuple[int, ...], NDArray[Any]] | None = None
+        self._kept: tuple[Any, NDArray[Any]] | None = None
+        self.block = (int(array.chunks[self._y]), int(array.chunks[self._x]))
 
     def _kept_depths(self, chunks: Sequence[int]) -> list[int]:
         """Return how many planes along each leading axis are read together."""
@@ -258,17 +262,23 @@ class _Planes:
 
     def load(self, index: int) -> NDArray[Any]:
         """Return plane `index`, counted from 0."""
+        return self.region(index, slice(None), slice(None))
+
+    def region(self, index: int, rows: slice, columns: slice) -> NDArray[Any]:
+        """Return a part of plane `index`; of its neighbours the same part is kept."""
         place = [int(number) for number in np.unravel_index(index, self._sizes)] if self._sizes else []
         corner = tuple(at - at % depth for at, depth in zip(place, self._depths, strict=True))
-        if self._kept is None or self._kept[0] != corner:
+        key = (corner, rows.indices(self.shape[-2]), columns.indices(self.shape[-1]))
+        if self._kept is None or self._kept[0] != key:
             self._kept = None  # before the next is made: never two at once
-            self._kept = (corner, self._read(corner))
+            self._kept = (key, self._read(corner, rows, columns))
         offsets = tuple(at - start for at, start in zip(place, corner, strict=True))
         return np.array(self._kept[1][offsets], order="C")
 
-    def _read(self, corner: tuple[int, ...]) -> NDArray[Any]:
-        """Decode the planes that begin at `corner`, leading axes first."""
+    def _read(self, corner: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
+        """Decode a part of the planes that begin at `corner`, leading axes first."""
         selection: list[slice] = [slice(None)] * len(self._array.shape)
+        selection[self._y], selection[self._x] = rows, columns
         for position, start, depth in zip(self._lead, corner, self._depths, strict=True):
             selection[position] = slice(start, start + depth)
         with _guarded(self._path):

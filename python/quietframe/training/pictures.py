@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from .stacks import Stack
-from .statistics import DataStatistics, NoiseLevel, measure_channels
+from .statistics import DataStatistics, NoiseLevel, Running, Statistics, spacing
+
+TINY = 1e-30
+"""Smallest standard deviation of a picture [counts]; float32 ends at 1e-38."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Pictures:
         Distance of two planes over distance of two pixels.
     noise
         Noise of a source where it is known.
+    measured
+        How the values are distributed.
     """
 
     names: tuple[str, ...]
@@ -44,6 +50,7 @@ class Pictures:
     partners: bool = False
     anisotropy: float = 1.0
     noise: NoiseLevel | None = None
+    measured: DataStatistics | None = None
 
     @property
     def dims(self) -> int:
@@ -51,10 +58,10 @@ class Pictures:
         return len(self.sources[0].shape) - 2
 
     def statistics(self) -> DataStatistics:
-        """Measure sources and targets, plane by plane."""
-        source = measure_channels(self.sources)
-        target = source if self.targets is None else measure_channels(self.targets)
-        return DataStatistics(source, target, self.dims, self.noise)
+        """Return how sources and targets are distributed, as `collect` measured them."""
+        if self.measured is None:
+            raise ValueError("pictures that were not measured; make them with collect")
+        return self.measured
 
     def sample(self, size: int = 128) -> NDArray[np.float32]:
         """Return the middle of the middle member of the first picture, at most `size` px high and wide.
@@ -73,10 +80,21 @@ class Pictures:
         return np.ascontiguousarray(crop, dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class _Role:
+    """Sources or targets: stacks with their names, and what one pass over them found."""
+
+    names: tuple[str, ...]
+    stacks: tuple[Stack, ...]
+    statistics: tuple[Statistics, ...]
+    digests: tuple[bytes, ...]
+    notes: tuple[str, ...]
+
+
 def collect(
-    sources: Sequence[NDArray[Any]],
+    sources: Sequence[Stack],
     names: Sequence[str],
-    targets: Sequence[NDArray[Any]] | None = None,
+    targets: Sequence[Stack] | None = None,
     target_names: Sequence[str] | None = None,
     *,
     dims: int = 2,
@@ -84,7 +102,7 @@ def collect(
     anisotropy: float = 1.0,
     noise: NoiseLevel | None = None,
 ) -> Pictures:
-    """Check training pictures and put them together.
+    """Check training pictures, measure them in the same pass, and put them together.
 
     Parameters
     ----------
@@ -103,55 +121,135 @@ def collect(
     Raises
     ------
     InputError
-        When a picture is empty, not a plane or stack, not finite or constant, a target is all zero, or shapes or
-        numbers of a pair differ.
+        When a picture is empty, not a plane or stack, not finite or constant, out of the range of float32, a target is
+        all zero, or shapes or numbers of a pair differ or lie far beside each other.
     """
     if not sources:
         raise InputError("no picture to train on; give at least one file")
-    stacks = tuple(_checked(array, name, dims) for array, name in zip(sources, names, strict=True))
-    about = {"partners": partners, "anisotropy": anisotropy, "noise": noise}
-    if targets is None:
-        return Pictures(tuple(names), stacks, **about)  # type: ignore[arg-type]
-    target_names = target_names or [f"target of {name}" for name in names]
-    if len(targets) != len(stacks):
-        raise InputError(f"{len(stacks)} pictures but {len(targets)} targets; give one --target per picture, in order")
-    answers = tuple(_checked(array, name, dims, target=True) for array, name in zip(targets, target_names, strict=True))
-    notes = []
-    for name, source, target_name, target in zip(names, stacks, target_names, answers, strict=True):
-        if (source.shape[0], *source.shape[2:]) != (target.shape[0], *target.shape[2:]):
+    if targets is not None and len(targets) != len(sources):
+        raise InputError(f"{len(sources)} pictures but {len(targets)} targets; give one --target per picture, in order")
+    source = _look(sources, names, dims, compare=targets is not None)
+    if partners:
+        _check_partners(source)
+    measured = DataStatistics(source.statistics, source.statistics, dims, noise)
+    notes, answers = source.notes, None
+    if targets is not None:
+        target_names = target_names or [f"target of {name}" for name in names]
+        target = _look(targets, target_names, dims, compare=True, target=True)
+        notes += (*target.notes, *_compare(source, target))
+        measured, answers = replace(measured, target=target.statistics), target.stacks
+    return Pictures(source.names, source.stacks, answers, notes, partners, anisotropy, noise, measured)
+
+
+def _look(sources: Sequence[Stack], names: Sequence[str], dims: int, *, compare: bool, target: bool = False) -> _Role:
+    """Go once through all stacks: check their values and measure them, channel by channel."""
+    stacks = tuple(_as_stack(array, name, dims) for array, name in zip(sources, names, strict=True))
+    channels = stacks[0].shape[1]
+    for stack, name in zip(stacks, names, strict=True):
+        if stack.shape[1] != channels:
             raise InputError(
-                f"a pair differs in shape: {name} is {size_of(source)}, {target_name} is {size_of(target)}; "
-                "crop or align them first"
+                f"{names[0]} has {channels} channels and {name} has {stack.shape[1]}; a net takes one number of them"
             )
-        if np.array_equal(source, target):
-            notes.append(f"{target_name} is the same picture as {name}: the net learns to change nothing")
-    return Pictures(tuple(names), stacks, answers, tuple(notes), **about)  # type: ignore[arg-type]
+    every = spacing(int(np.prod(stack.shape)) // channels for stack in stacks)
+    totals = [Running(every) for _ in range(channels)]
+    digests, notes = [], []
+    for stack, name in zip(stacks, names, strict=True):
+        running, digest = _scan(stack, name, every, compare)
+        constant = _check_range(running, stack.dtype, name, target=target)
+        if constant and len(stacks) == 1:
+            raise InputError(f"{constant}; there is nothing to learn from it")
+        notes += [f"{constant}: its patches teach nothing"] if constant else []
+        digests.append(digest)
+        for total, part in zip(totals, running, strict=True):
+            total.merge(part)
+    if all(total.low == total.high for total in totals):
+        raise InputError(f"all {len(stacks)} pictures are constant; there is nothing to learn from them")
+    return _Role(tuple(names), stacks, tuple(total.finish() for total in totals), tuple(digests), tuple(notes))
 
 
-def _checked(array: NDArray[Any], name: str, dims: int, *, target: bool = False) -> NDArray[Any]:
-    """Return the picture as a stack (N, C, (Z,) Y, X), or say what is wrong with it."""
-    if not dims <= array.ndim <= dims + 2 or array.size == 0:
+def _as_stack(array: Stack, name: str, dims: int) -> Stack:
+    """Return the picture as a stack (N, C, (Z,) Y, X), or say what is wrong with its shape or type."""
+    rank = len(array.shape)
+    if not dims <= rank <= dims + 2 or 0 in array.shape:
         z = "Z, " if dims == 3 else ""
         raise InputError(
-            f"{name} has shape {array.shape}; training takes a {'volume' if z else 'plane'} ({z}Y, X), a stack "
+            f"{name} has shape {tuple(array.shape)}; training takes a {'volume' if z else 'plane'} ({z}Y, X), a stack "
             f"(N, {z}Y, X), or one with channels (N, C, {z}Y, X)"
         )
     if array.dtype.kind not in "biuf":
         raise InputError(f"{name} holds {array.dtype}; training takes integers or floating-point numbers")
-    stack = array[np.newaxis] if array.ndim == dims else array
+    if not isinstance(array, np.ndarray):
+        if rank != dims + 2:
+            raise ValueError(f"a lazy stack needs all axes; {name} has shape {tuple(array.shape)}")
+        return array
+    stack = array[np.newaxis] if rank == dims else array
     stack = stack[:, np.newaxis] if stack.ndim == dims + 1 else stack
-    if stack.dtype.kind == "b":
-        stack = stack.astype(np.uint8)
-    if stack.dtype.kind == "f":
-        bad = sum(int(part.size - np.isfinite(part).sum()) for part in stack)
-        if bad:
-            raise InputError(f"{name} holds {bad} pixels that are NaN or infinite; replace them first")
-    low, high = stack.min(), stack.max()
+    return stack.astype(np.uint8) if stack.dtype.kind == "b" else stack
+
+
+def _scan(stack: Stack, name: str, every: int, compare: bool) -> tuple[list[Running], bytes]:
+    """Measure each channel of a stack; also return a digest of its values where they are to be compared."""
+    running = [Running(every) for _ in range(stack.shape[1])]
+    digest, bad = hashlib.blake2b(), 0
+    for index in np.ndindex(*stack.shape[:-2]):
+        plane = stack[index]
+        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+            bad += int(plane.size - np.isfinite(plane).sum())
+            continue
+        running[index[1]].add(plane)
+        if compare:
+            with np.errstate(over="ignore"):
+                digest.update(np.ascontiguousarray(plane, np.float32).data)
+    if bad:
+        raise InputError(f"{name} holds {bad} pixels that are NaN or infinite; replace them first")
+    return running, digest.digest()
+
+
+def _check_range(running: Sequence[Running], dtype: np.dtype[Any], name: str, *, target: bool) -> str:
+    """Refuse values that float32 cannot tell apart; return a sentence where all are the same."""
+    low, high = min(part.low for part in running), max(part.high for part in running)
     if low == high:
         if target and low == 0:
             raise InputError(f"the target {name} is zero everywhere; there is nothing to learn from it")
-        raise InputError(f"{name} is constant (every pixel is {low:g}); there is nothing to learn from it")
-    return stack
+        return f"{name} is constant (every pixel is {low:g})"
+    largest, limit = max(abs(low), abs(high)), float(np.finfo(np.float32).max)
+    if largest > limit:
+        raise InputError(f"{name} holds {largest:.3g}, beyond float32 ({limit:.2g}), in which nets compute; rescale it")
+    spread = max(part.std for part in running)
+    step = float(np.spacing(np.float32(largest)))
+    if dtype.itemsize >= 4 and dtype != np.float32 and step > 0.1 * spread:
+        raise InputError(
+            f"{name} ({dtype}) holds values up to {largest:.9g} with a standard deviation of {spread:.3g}; float32, in "
+            f"which nets compute, has steps of {step:.3g} there: subtract an offset first, or see whether they wrapped"
+        )
+    if spread < TINY:
+        raise InputError(f"{name} has a standard deviation of {spread:.3g}, too small for float32; rescale it")
+    return ""
+
+
+def _check_partners(source: _Role) -> None:
+    for name, stack in zip(source.names, source.stacks, strict=True):
+        if stack.shape[0] < 2:
+            raise InputError(
+                f"{name} is {size_of(stack)}: one picture has no partner; give two or more of the same scene, in one "
+                "stack (T) or as --target"
+            )
+
+
+def _compare(source: _Role, target: _Role) -> list[str]:
+    """Check that targets fit their sources, and say what is odd."""
+    notes = []
+    pairs = zip(source.stacks, target.stacks, source.names, target.names, strict=True)
+    same = [a == b for a, b in zip(source.digests, target.digests, strict=True)]
+    for (one, other, name, target_name), equal in zip(pairs, same, strict=True):
+        if (one.shape[0], *one.shape[2:]) != (other.shape[0], *other.shape[2:]):
+            raise InputError(
+                f"a pair differs in shape: {name} is {size_of(one)}, {target_name} is {size_of(other)}; "
+                "crop or align them first"
+            )
+        if equal and one.shape == other.shape:
+            notes.append(f"{target_name} is the same picture as {name}: the net learns to change nothing")
+    return notes
 
 
 def size_of(stack: Stack) -> str:

@@ -153,8 +153,14 @@ def noise_terms(stats: DataStatistics) -> tuple[float, float] | None:
 
 
 @dataclass
-class _Running:
-    """Moments, range and spread pixels of one channel, plane after plane."""
+class Running:
+    """Moments, range and spread pixels of one channel, plane after plane.
+
+    Parameters
+    ----------
+    every
+        Percentiles use every so manieth pixel.
+    """
 
     every: int
     count: int = 0
@@ -165,27 +171,37 @@ class _Running:
     spread: list[NDArray[Any]] = field(default_factory=list)
 
     def add(self, plane: NDArray[Any]) -> None:
-        """Merge the moments of a plane with those so far (Chan, Golub & LeVeque 1983, eq. 2.1), in float64."""
+        """Take a plane of finite numbers, in float64."""
         values = plane.ravel()
         mean = float(values.mean(dtype=np.float64))
+        spread = values[-self.count % self.every :: self.every].copy()
         squares = float(np.square(values - mean, dtype=np.float64).sum())
-        shift = mean - self.mean
-        self.squares += squares + shift**2 * self.count * values.size / (self.count + values.size)
-        self.spread.append(values[-self.count % self.every :: self.every].copy())
-        self.count += values.size
-        self.mean += shift * values.size / self.count
-        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        low, high = float(values.min()), float(values.max())
+        self.merge(Running(self.every, values.size, mean, squares, low, high, [spread]))
+
+    def merge(self, other: Running) -> None:
+        """Take what another one saw (Chan, Golub & LeVeque 1983, eq. 2.1)."""
+        count, shift = self.count + other.count, other.mean - self.mean
+        self.squares += other.squares + shift**2 * self.count * other.count / count
+        self.mean += shift * other.count / count
+        self.count = count
+        self.low, self.high = min(self.low, other.low), max(self.high, other.high)
+        self.spread += other.spread
+
+    @property
+    def std(self) -> float:
+        """Standard deviation of the pixels so far."""
+        return float(np.sqrt(self.squares / self.count))
 
     def finish(self) -> Statistics:
         """Return the statistics."""
         pixels = np.concatenate(self.spread).astype(np.float64)
         p01, p03, p50, p998, p999 = (float(value) for value in np.percentile(pixels, [1, 3, 50, 99.8, 99.9]))
-        std = float(np.sqrt(self.squares / self.count))
         clipped = np.clip(pixels, p01, p999, out=pixels)
         center, scale = float(clipped.mean()), float(clipped.std())
-        if scale <= 1e-3 * std:  # nearly all pixels are equal: the few others are the picture
-            center, scale = self.mean, std
-        return Statistics(self.mean, std, p01, p50, p999, self.low, self.high, center, scale, p03, p998)
+        if scale <= 1e-3 * self.std:  # nearly all pixels are equal: the few others are the picture
+            center, scale = self.mean, self.std
+        return Statistics(self.mean, self.std, p01, p50, p999, self.low, self.high, center, scale, p03, p998)
 
 
 def measure(stacks: Sequence[Stack]) -> Statistics:
@@ -200,23 +216,13 @@ def measure(stacks: Sequence[Stack]) -> Statistics:
     -----
     Moments are exact; percentiles, center and scale come from `PERCENTILE_PIXELS` evenly spread pixels.
     """
-    running = _Running(_every(int(np.prod(stack.shape)) for stack in stacks))
+    running = Running(spacing(int(np.prod(stack.shape)) for stack in stacks))
     for stack in stacks:
         for index in np.ndindex(*stack.shape[:-2]):
             running.add(stack[index])
     return running.finish()
 
 
-def measure_channels(stacks: Sequence[Stack]) -> tuple[Statistics, ...]:
-    """Measure each channel of all stacks (N, C, Y, X) or (N, C, Z, Y, X), reading each plane once."""
-    channels = stacks[0].shape[1]
-    every = _every(int(np.prod(stack.shape)) // channels for stack in stacks)
-    running = [_Running(every) for _ in range(channels)]
-    for stack in stacks:
-        for index in np.ndindex(*stack.shape[:-2]):
-            running[index[1]].add(stack[index])
-    return tuple(channel.finish() for channel in running)
-
-
-def _every(sizes: Iterable[int]) -> int:
+def spacing(sizes: Iterable[int]) -> int:
+    """Return how far apart the pixels for percentiles are, given the numbers of pixels of all stacks."""
     return max(1, sum(sizes) // PERCENTILE_PIXELS)
