@@ -42,7 +42,11 @@ def mse(first: np.ndarray, second: np.ndarray) -> float:
 def job(name: str, run: Path, **schedule: Any) -> Job:
     module = import_module(f"quietframe.methods.{name}")
     clean, noisy = scene(1)
-    pictures = collect([noisy], ["noisy"], None if module.DATA == "single" else [clean.astype(np.float32)])
+    if module.DATA == "repeats":
+        again = np.random.default_rng(9).poisson(clean).astype(np.float32)
+        pictures = collect([np.stack([noisy, again])], ["noisy"], partners=True)
+    else:
+        pictures = collect([noisy], ["noisy"], None if module.DATA == "single" else [clean.astype(np.float32)])
     # a small net takes a large rate, and 40 steps are few
     options = {"steps": 40, "batch_size": 8, "patch_px": 32, "checkpoint_every": 15, "learning_rate": 4e-3, **schedule}
     return Job(name, module, dataclasses.replace(module.Settings(), filters=8), Schedule(**options), pictures, run)
@@ -50,7 +54,8 @@ def job(name: str, run: Path, **schedule: Any) -> Job:
 
 def denoise(run: Path, picture: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
-        return np.asarray(load_trained(run).module(torch.from_numpy(picture)[None, None])[0, 0])
+        result = load_trained(run).module(torch.from_numpy(picture)[None, None])
+        return np.asarray((result[0] if isinstance(result, tuple) else result)[0, 0])
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -78,7 +83,7 @@ def test_a_method_is_one_short_file_that_names_its_source(path: Path) -> None:
 def test_settings_are_frozen_documented_and_plain(name: str) -> None:
     module = import_module(f"quietframe.methods.{name}")
     settings = module.Settings()
-    assert module.DATA in {"single", "pairs"}
+    assert module.DATA in {"single", "pairs", "repeats"}
     for field in dataclasses.fields(settings):
         assert f"\n    {field.name}\n        " in module.Settings.__doc__
         assert isinstance(getattr(settings, field.name), int | float | str | bool)

@@ -61,7 +61,7 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
         raise OptionError(f"--filters {settings.filters}: give 1 to 512")
     if not 1 <= settings.depth <= 4:
         raise OptionError(f"--depth {settings.depth}: give 1 to 4")
-    return UNet(**_net(settings))
+    return UNet(**_net(settings, stats))
 
 
 def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
@@ -73,10 +73,15 @@ def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
     """Make the module from raw counts to denoised counts in the targets' units."""
-    module = Denoiser(_net(settings), stats.input_mean, stats.input_std, stats.output_mean, stats.output_std)
+    normalisation = stats.input_mean, stats.input_std, stats.output_mean, stats.output_std
+    module = Denoiser(_net(settings, stats), *normalisation)
     module.net.load_state_dict(net.state_dict())
     return module.eval()
 
 
-def _net(settings: Settings) -> dict[str, Any]:
-    return {"depth": settings.depth, "filters": settings.filters, "residual": True}
+def _net(settings: Settings, stats: DataStatistics) -> dict[str, Any]:
+    same = stats.in_channels == stats.out_channels
+    return {
+        "in_channels": stats.in_channels, "out_channels": stats.out_channels, "dims": stats.dims,
+        "depth": settings.depth, "filters": settings.filters, "residual": same,
+    }  # fmt: skip
