@@ -16,14 +16,16 @@ Batson & Royer 2019, "Noise2Self: blind denoising by self-supervision", ICML, se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import OptionError
-from ..nets.unet import Denoiser, UNet
-from ..training.masks import hide
-from ..training.patches import Batch, DataStatistics
+from ..errors import OptionError, unknown
+from ..nets.unet import UNet
+from ..training.blind_spot import as_denoiser, check_percent, error_at, net_options, noise_notes
+from ..training.masks import REPLACEMENTS, hide
+from ..training.patches import Batch, DataStatistics, Pictures
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""
@@ -37,6 +39,11 @@ class Settings:
     ----------
     masked_percent
         Pixels hidden in each patch [%].
+    replace
+        What stands in the place of a hidden pixel: the mean of its 8 neighbours, the median of the pixels around it,
+        or one of these at random (uniform, as in the paper).
+    radius
+        How far median and uniform look [px].
     filters
         Filters of the net's first level, doubled on each level below.
     depth
@@ -44,8 +51,15 @@ class Settings:
     """
 
     masked_percent: float = 10.0
+    replace: Literal["mean", "median", "uniform"] = "mean"
+    radius: int = 5
     filters: int = 32
     depth: int = 2
+
+
+def prepare(pictures: Pictures, settings: Settings, run: Path) -> tuple[Settings, list[str]]:
+    """Look at the noise before training; say where it is correlated."""
+    return settings, noise_notes(pictures, "n2v")
 
 
 def build(settings: Settings, stats: DataStatistics) -> nn.Module:
@@ -56,28 +70,20 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
     OptionError
         When a setting is out of range.
     """
-    if not 0.1 <= settings.masked_percent <= 50:
-        raise OptionError(f"--masked-percent {settings.masked_percent:g}: give 0.1 to 50")
-    if not 1 <= settings.filters <= 512:
-        raise OptionError(f"--filters {settings.filters}: give 1 to 512")
-    if not 1 <= settings.depth <= 4:
-        raise OptionError(f"--depth {settings.depth}: give 1 to 4")
-    return UNet(**_net(settings))
+    check_percent(settings.masked_percent)
+    if settings.replace not in REPLACEMENTS:
+        raise unknown("replacement", settings.replace, list(REPLACEMENTS))
+    if not 1 <= settings.radius <= 7:
+        raise OptionError(f"--radius {settings.radius}: give 1 to 7")
+    return UNet(**net_options(settings, stats))
 
 
 def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
     """Mean squared error at the hidden pixels, in normalised units (Krull et al., eq. 10)."""
-    hidden, mask = hide(batch.source, settings.masked_percent, batch.generator)
-    squares: Tensor = (net(hidden).float() - batch.source) ** 2
-    return (squares * mask).sum() / mask.sum().clamp(min=1)
+    hidden, mask = hide(batch.source, settings.masked_percent, batch.generator, settings.replace, settings.radius)
+    return error_at(mask, net(hidden), batch.source)
 
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
     """Make the module from raw counts to denoised counts; nothing is hidden when it is used."""
-    module = Denoiser(_net(settings), stats.input_mean, stats.input_std)
-    module.net.load_state_dict(net.state_dict())
-    return module.eval()
-
-
-def _net(settings: Settings) -> dict[str, Any]:
-    return {"depth": settings.depth, "filters": settings.filters}
+    return as_denoiser(net, net_options(settings, stats), stats)

@@ -1,0 +1,177 @@
+"""What blind-spot methods share: the net's options, the error at hidden pixels, and a look at the noise beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..errors import InputError, OptionError
+from ..metrics.noise_correlation import SIGNIFICANT, WIDE_BLOCK, NoiseCorrelation, noise_correlation
+from ..nets.unet import Denoiser
+from .patches import DataStatistics, Pictures
+
+PLANES = 4
+"""The noise is looked at in up to this many planes, spread over all pictures."""
+
+
+def net_options(settings: Any, stats: DataStatistics, **more: Any) -> dict[str, Any]:
+    """Keyword arguments of the net of a method that maps pictures to pictures of the same channels.
+
+    Parameters
+    ----------
+    settings
+        Its ``filters`` and ``depth`` are used.
+    stats
+        Statistics of the pictures.
+    more
+        Further arguments of `UNet`.
+
+    Raises
+    ------
+    OptionError
+        When the net would have no filters or levels, or too many.
+    """
+    if not 1 <= settings.filters <= 512:
+        raise OptionError(f"--filters {settings.filters}: give 1 to 512")
+    if not 1 <= settings.depth <= 4:
+        raise OptionError(f"--depth {settings.depth}: give 1 to 4")
+    channels = {"in_channels": stats.in_channels, "out_channels": stats.in_channels} if stats.in_channels > 1 else {}
+    dims = {"dims": 3} if stats.dims == 3 else {}
+    return {"depth": settings.depth, "filters": settings.filters, **channels, **dims, **more}
+
+
+def check_percent(percent: float) -> None:
+    """Refuse shares of hidden pixels that teach nothing.
+
+    Raises
+    ------
+    OptionError
+        When it is not 0.1 to 50 %.
+    """
+    if not 0.1 <= percent <= 50:
+        raise OptionError(f"--masked-percent {percent:g}: give 0.1 to 50")
+
+
+def error_at(mask: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error at the pixels where `mask` is true."""
+    squares: Tensor = (prediction.float() - truth) ** 2
+    return (squares * mask).sum() / mask.sum().clamp(min=1)
+
+
+def as_denoiser(net: nn.Module, options: Mapping[str, Any], stats: DataStatistics) -> nn.Module:
+    """Put the trained net into a module from raw counts to denoised counts; nothing is hidden when it is used.
+
+    Parameters
+    ----------
+    net
+        A trained `UNet`.
+    options
+        What it was made with.
+    stats
+        Statistics of the pictures.
+    """
+    module = Denoiser(options, stats.input_mean, stats.input_std)
+    module.net.load_state_dict(net.state_dict())
+    return module.eval()
+
+
+def measure_noise(pictures: Pictures, block: int = WIDE_BLOCK) -> NoiseCorrelation | None:
+    """Measure how the noise is correlated, as the mean over some planes; None where there is too little to see.
+
+    Parameters
+    ----------
+    pictures
+        Training data.
+    block
+        Size of the blocks [px]; smaller ones are taken where the pictures are small.
+    """
+    shapes = [stack.shape[:-2] for stack in pictures.sources]
+    starts = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])])
+    found = []
+    for place in np.unique(np.linspace(0, starts[-1] - 1, PLANES).astype(int)):
+        which = int(np.searchsorted(starts, place, side="right")) - 1
+        index = np.unravel_index(place - starts[which], shapes[which])
+        try:
+            found.append(_measured(np.asarray(pictures.sources[which][index]), block))
+        except InputError:  # too small, clipped or without noise: nothing to say
+            continue
+    if not found:
+        return None
+    values = np.mean([one.values for one in found], axis=0)
+    return NoiseCorrelation(values, sum(one.blocks for one in found))
+
+
+def _measured(plane: NDArray[Any], block: int) -> NoiseCorrelation:
+    while min(plane.shape) < 4 * block and block > 16:
+        block //= 2
+    return noise_correlation(plane, block=block)
+
+
+def noise_notes(pictures: Pictures, method: str) -> list[str]:
+    """Warn where correlated noise will spoil training with a blind spot of one pixel.
+
+    Parameters
+    ----------
+    pictures
+        Training data.
+    method
+        The method that is about to be trained.
+    """
+    found = measure_noise(pictures, block=16)
+    advice = None if found is None else found.advice(method)
+    return [] if advice is None else [advice]
+
+
+def draw_correlation(path: Path, found: NoiseCorrelation, pattern: NDArray[np.bool_]) -> None:
+    """Draw a noise correlation, with the border of the mask that follows from it, as PNG.
+
+    Parameters
+    ----------
+    path
+        File to write.
+    found
+        The correlation.
+    pattern
+        True at hidden pixels around the middle one.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 3.4), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    edge = found.lags + 0.5
+    shown = left.imshow(found.values, vmin=-1, vmax=1, cmap="RdBu_r", extent=(-edge, edge, edge, -edge))
+    figure.colorbar(shown, ax=left, label="correlation")
+    for y, x in np.argwhere(pattern) - np.array(pattern.shape) // 2:
+        left.add_patch(_square(x, y))
+    left.set(title="Noise, and what is hidden", xlabel="distance along x [px]", ylabel="distance along y [px]")
+    lags = np.arange(found.lags + 1)
+    right.plot(lags, found.values[found.lags, found.lags :], "o-", label="along x")
+    right.plot(lags, found.values[found.lags :, found.lags], "s--", label="along y")
+    right.axhline(SIGNIFICANT, color="0.6", linewidth=0.8, label="warned above, 1 px apart")
+    right.set(title="Along the axes", xlabel="distance [px]", ylabel="correlation", ylim=(-0.2, 1.05))
+    right.legend(frameon=False)
+    canvas.print_png(path)
+
+
+def _square(x: int, y: int) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="0.2", linewidth=0.6)
+
+
+def reach_of(found: NoiseCorrelation, threshold: float) -> tuple[int, int]:
+    """Return how far noise is shared along y and x [px]: the last distance before it falls below the threshold."""
+
+    def last(line: NDArray[np.float64]) -> int:
+        below = [i for i, (one, other) in enumerate(pairwise([*np.abs(line), 0.0])) if one >= threshold > other]
+        return below[0] if below else 0
+
+    return last(found.values[found.lags :, found.lags]), last(found.values[found.lags, found.lags :])
