@@ -37,7 +37,7 @@ class Schedule:
     learning_rate
         Largest learning rate; it rises during the first 5 % of the steps.
     decay
-        How it falls: along a cosine, by halves at each plateau of the validation, or not at all.
+        How the learning rate falls: along a cosine, by halves at each plateau of the validation, or not at all.
     patience
         Validations without gain after which the run ends early; 0 for never. The best weights are kept in any case.
     average

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ class Files:
     blocks: OrderedDict[tuple[Path, int, int, int], NDArray[Any]] = field(default_factory=OrderedDict)
     held: int = 0
 
+    def __post_init__(self) -> None:
+        # whoever holds the last stack of a file does not know of it: its files are closed when nobody is left
+        weakref.finalize(self, _close, self.readers)
+
     def reader(self, path: Path) -> ImageReader:
         """Return the open file."""
         if path not in self.readers:
@@ -72,11 +77,15 @@ class Files:
 
     def close(self) -> None:
         """Close all files and let go of what was kept."""
-        for reader in self.readers.values():
-            reader.close()
-        self.readers.clear()
+        _close(self.readers)
         self.blocks.clear()
         self.held = 0
+
+
+def _close(readers: OrderedDict[Path, ImageReader]) -> None:
+    for reader in readers.values():
+        reader.close()
+    readers.clear()
 
 
 class FileStack:

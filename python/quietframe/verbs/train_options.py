@@ -1,0 +1,154 @@
+"""The options of `quietframe train METHOD`: of the method, of every run, and of how files become training data."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from dataclasses import asdict, dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from ..camera import Camera
+from ..errors import MissingExtraError, OptionError
+from ..training.schedule import Schedule
+from .ndr import CameraOptions
+
+
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How files become training pictures.
+
+    Parameters
+    ----------
+    joint_channels
+        Show the net all channels at once; without it each channel is a sample of its own.
+    difference
+        The files are exposures: train on differences of K sub-frames, of several K at once where several are given.
+    fit
+        The files are exposures: train on fits, of windows of K sub-frames where --difference says K, else of all.
+    guard
+        Sub-frames left out between two windows of an exposure.
+    first
+        First sub-frame of an exposure to use, from 1; by default the first valid one.
+    last
+        Last sub-frame of an exposure to use; by default the last.
+    """
+
+    joint_channels: Annotated[bool, Parameter(negative=())] = False
+    difference: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative=())] = ()
+    fit: Annotated[bool, Parameter(negative=())] = False
+    guard: int = 1
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """What a method's file says of itself, as far as options go.
+
+    Parameters
+    ----------
+    data
+        What it learns from: ``single``, ``pairs`` or ``repeats``.
+    settings
+        Its settings with their defaults, a dataclass.
+    schedule
+        The schedule with the method's own defaults.
+    """
+
+    data: str
+    settings: Any
+    schedule: Schedule
+
+
+def load_method(name: str) -> Any:
+    """Import a method's file, and torch with it.
+
+    Raises
+    ------
+    MissingExtraError
+        When torch is not installed.
+    """
+    try:
+        return import_module(f"quietframe.methods.{name}")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == "torch":
+            raise MissingExtraError("training", "torch", "train") from error
+        raise
+
+
+def method_options(name: str) -> MethodOptions:
+    """Read a method's options from its file without running the rest of it, and so without importing torch.
+
+    Torch takes seconds to import; a help text, or an option that is refused, must not wait for it.
+    """
+    file = Path(__file__).parents[1] / "methods" / f"{name}.py"
+    module = ModuleType(f"{__name__}.{name}")
+    sys.modules[module.__name__] = module  # where dataclasses and cyclopts look up the types of the fields
+    try:
+        exec(compile(_options_of(file.read_text(encoding="utf-8")), str(file), "exec", dont_inherit=True), vars(module))
+    except (NameError, ImportError):  # its options rest on more than plain values
+        module = load_method(name)
+    schedule = replace(Schedule(), **dict(getattr(module, "SCHEDULE", {})))
+    return MethodOptions(module.DATA, module.Settings(), schedule)
+
+
+def _options_of(source: str) -> ast.Module:
+    """Keep of a method's file the imports of the standard library, constants in capitals, and ``Settings``."""
+    plain = {"__future__", "collections", "dataclasses", "math", "pathlib", "typing"}
+    kept: list[ast.stmt] = []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            wanted = all(alias.name.partition(".")[0] in plain for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            wanted = (not node.level and (node.module or "").partition(".")[0] in plain) or node.module == "cyclopts"
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            wanted = isinstance(target, ast.Name) and target.id.isupper() and _is_constant(node.value)
+        else:
+            wanted = isinstance(node, ast.ClassDef) and node.name == "Settings"
+        if wanted:
+            kept.append(node)
+    return ast.Module(kept, [])
+
+
+def _is_constant(value: ast.expr | None) -> bool:
+    try:
+        ast.literal_eval(value or ast.Constant(None))
+    except ValueError:
+        return False
+    return True
+
+
+def reading_record(reading: ReadingOptions, camera: Camera) -> dict[str, Any]:
+    """Return what decides on the training data, beside the files, as plain values for ``settings.json``.
+
+    Raises
+    ------
+    OptionError
+        When an option of exposures is given for pictures.
+    """
+    record = {**asdict(reading), "difference": list(reading.difference), **asdict(camera)}
+    if not (reading.difference or reading.fit):
+        usual = {**asdict(ReadingOptions()), "difference": [], **asdict(Camera())}
+        for name, value in record.items():
+            if value != usual[name] and name != "joint_channels":
+                raise OptionError(
+                    f"--{name.replace('_', '-')} is for exposures: add --difference K or --fit, or leave it out"
+                )
+    return record
+
+
+def recorded_reading(record: dict[str, Any]) -> tuple[ReadingOptions, Camera]:
+    """Return the options of a `reading_record`."""
+    reading = {name: record[name] for name in asdict(ReadingOptions())}
+    reading["difference"] = tuple(reading["difference"])
+    return ReadingOptions(**reading), Camera(**{name: record[name] for name in asdict(Camera())})
+
+
+NO_READING = ReadingOptions()
+NO_CAMERA = CameraOptions()
