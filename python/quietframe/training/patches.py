@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import InputError
+from .grid import Brightness, Grid
 from .pictures import Pictures, collect, size_of
 from .stacks import Stack
 from .statistics import DataStatistics, NoiseLevel, Statistics, measure, noise_terms
@@ -35,6 +36,8 @@ __all__ = [
 
 Patches = NDArray[np.float32]
 ALL = slice(None)
+MOST_FREE = 2**16
+"""Places of the grid among which one is taken where chance finds none beside those held out."""
 TRIES = 50
 """Times a patch is drawn anew where it touches a held-out one."""
 
@@ -115,17 +118,19 @@ class Sampler:
         self.pictures, self.batch_size, self.seed, self.foreground = pictures, batch_size, seed, foreground
         self.patch = (patch, patch) if isinstance(patch, int) else tuple(patch)
         _check_sizes(pictures, self.patch)
-        grid = _grid(pictures, self.patch)
-        wanted = round(len(grid) * validation_percent / 100)
-        wanted = min(max(wanted, 1), 2 * batch_size) if validation_percent > 0 and len(grid) >= 8 else 0
-        order = np.random.default_rng([seed, 0]).permutation(len(grid))
-        self.held_out = grid[np.sort(order[:wanted])]
-        self._free = grid[np.sort(order[wanted:])]
+        self._grid = Grid(pictures, self.patch)
+        total = len(self._grid)
+        wanted = round(total * validation_percent / 100)
+        wanted = min(max(wanted, 1), 2 * batch_size) if validation_percent > 0 and total >= 8 else 0
+        self._held = np.sort(np.random.default_rng([seed, 0]).choice(total, wanted, replace=False, shuffle=False))
+        self.held_out = self._grid.corners(self._held)
         shapes = [(stack.shape[0], *stack.shape[2:]) for stack in pictures.sources]
         self._places = np.array([[n, *np.subtract(size, self.patch) + 1] for n, *size in shapes])
         # every place of a patch is equally likely, whichever picture it lies in
         places = np.prod(self._places.astype(float), axis=1)
         self._chance = np.cumsum(places) / places.sum()
+        self._bright = Brightness.of(self._grid) if foreground > 0 else None
+        self.notes = () if self._bright is None else self._bright.notes
 
     def batch(self, step: int, share: slice = ALL) -> tuple[Patches, Patches | None]:
         """Return the patches of step `step`: sources and targets (N, C, (Z,) Y, X) [counts], flipped and turned.
@@ -153,20 +158,30 @@ class Sampler:
 
     def _corners(self, rng: np.random.Generator) -> NDArray[np.intp]:
         """Draw picture, member and corner of patches that touch no held-out one, one row per patch."""
-        corners = self._draw(rng, self.batch_size)
+        bright = rng.random(self.batch_size) < self.foreground
+        corners = self._draw(rng, bright)
         for _ in range(TRIES):
             wrong = np.flatnonzero(self._touches(corners))
             if not wrong.size:
                 return corners
-            corners[wrong] = self._draw(rng, wrong.size)
+            corners[wrong] = self._draw(rng, bright[wrong])
         wrong = np.flatnonzero(self._touches(corners))  # so much held out that chance fails: places of the grid
-        corners[wrong] = self._free[rng.integers(len(self._free), size=wrong.size)]
+        free = np.delete(np.arange(min(len(self._grid), MOST_FREE)), self._held[self._held < MOST_FREE])
+        corners[wrong] = self._grid.corners(rng.choice(free, wrong.size))
         return corners
 
-    def _draw(self, rng: np.random.Generator, count: int) -> NDArray[np.intp]:
-        picture = np.searchsorted(self._chance, rng.random(count), side="right")
+    def _draw(self, rng: np.random.Generator, bright: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Draw places, where `bright` by brightness, else anywhere."""
+        picture = np.searchsorted(self._chance, rng.random(len(bright)), side="right")
         places = self._places[picture]
-        return np.column_stack([picture, (rng.random(places.shape) * places).astype(np.intp)])
+        corners = np.column_stack([picture, (rng.random(places.shape) * places).astype(np.intp)])
+        if self._bright is not None and bright.any():
+            cells = self._grid.corners(self._bright.draw(rng, int(bright.sum())))
+            # a place up to half a patch beside the cell, so that a bright spot is seen everywhere in a patch
+            cells[:, 2:] += ((rng.random((len(cells), len(self.patch))) - 0.5) * self.patch).astype(np.intp)
+            cells[:, 2:] = cells[:, 2:].clip(0, self._places[cells[:, 0], 1:] - 1)
+            corners[bright] = cells
+        return corners
 
     def _touches(self, corners: NDArray[np.intp]) -> NDArray[np.bool_]:
         """Tell which patches share a pixel with a held-out one; of partners, with one of the same scene."""
@@ -219,13 +234,3 @@ def _check_sizes(pictures: Pictures, patch: tuple[int, ...]) -> None:
             smallest = min(min(other.shape[-2:]) for other in pictures.sources)
             advice = f"give --patch-px {smallest // 8 * 8} or less" if smallest >= 16 else "leave it out"
             raise InputError(f"{name} is {size_of(stack)}, smaller than a patch of {patch[-1]} px; {advice}")
-
-
-def _grid(pictures: Pictures, patch: tuple[int, ...]) -> NDArray[np.intp]:
-    """List the places of patches side by side, one row (picture, member, corner) each."""
-    rows = []
-    for picture, stack in enumerate(pictures.sources):
-        counts = [size // length for size, length in zip(stack.shape[2:], patch, strict=True)]
-        corners = np.indices([stack.shape[0], *counts]).reshape(1 + len(patch), -1).T * [1, *patch]
-        rows.append(np.column_stack([np.full(len(corners), picture), corners]))
-    return np.concatenate(rows)

@@ -11,8 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from .stacks import Stack
+from .registration import measure_shift
+from .stacks import Members, Stack
 from .statistics import DataStatistics, NoiseLevel, Running, Statistics, spacing
+
+SHIFTS_MEASURED = 8
+"""Pairs whose shift is measured, evenly spread."""
+
+SMALLEST_TO_ALIGN = 32
+"""Smaller pictures [px] are not looked at for shifts."""
 
 TINY = 1e-30
 """Smallest standard deviation of a picture [counts]; float32 ends at 1e-38."""
@@ -129,10 +136,10 @@ def collect(
     if targets is not None and len(targets) != len(sources):
         raise InputError(f"{len(sources)} pictures but {len(targets)} targets; give one --target per picture, in order")
     source = _look(sources, names, dims, compare=targets is not None)
-    if partners:
-        _check_partners(source)
     measured = DataStatistics(source.statistics, source.statistics, dims, noise)
     notes, answers = source.notes, None
+    if partners:
+        notes += tuple(_check_partners(source))
     if targets is not None:
         target_names = target_names or [f"target of {name}" for name in names]
         target = _look(targets, target_names, dims, compare=True, target=True)
@@ -227,13 +234,19 @@ def _check_range(running: Sequence[Running], dtype: np.dtype[Any], name: str, *,
     return ""
 
 
-def _check_partners(source: _Role) -> None:
+def _check_partners(source: _Role) -> list[str]:
+    """Refuse stacks without two members, and say where members lie beside each other."""
     for name, stack in zip(source.names, source.stacks, strict=True):
         if stack.shape[0] < 2:
             raise InputError(
                 f"{name} is {size_of(stack)}: one picture has no partner; give two or more of the same scene, in one "
                 "stack (T) or as --target"
             )
+    notes = []
+    for name, stack in list(zip(source.names, source.stacks, strict=True))[:SHIFTS_MEASURED]:
+        first, last = Members([(stack, 0)]), Members([(stack, stack.shape[0] - 1)])
+        notes += _beside(first, last, "the last of them", f"the first of {name}", "repeats must not move; align them")
+    return notes
 
 
 def _compare(source: _Role, target: _Role) -> list[str]:
@@ -249,7 +262,28 @@ def _compare(source: _Role, target: _Role) -> list[str]:
             )
         if equal and one.shape == other.shape:
             notes.append(f"{target_name} is the same picture as {name}: the net learns to change nothing")
+    different = [number for number, equal in enumerate(same) if not equal]
+    for number in different[:: max(1, len(different) // SHIFTS_MEASURED)]:
+        one, other, name = source.stacks[number], target.stacks[number], target.names[number]
+        notes += _beside(one, other, name, source.names[number], "a net learns the shift; align them first")
     return notes
+
+
+def _beside(one: Stack, other: Stack, other_name: str, name: str, advice: str) -> list[str]:
+    """Say how far one picture lies beside another; refuse what shows another place."""
+    height, width = one.shape[-2:]
+    if min(height, width) < SMALLEST_TO_ALIGN:
+        return []
+    shift = measure_shift(one, other)
+    if not shift.is_seen:
+        return []
+    where = (
+        f"{other_name} lies {abs(shift.y):.1f} px {'below' if shift.y > 0 else 'above'} and {abs(shift.x):.1f} px "
+        f"{'right' if shift.x > 0 else 'left'} of {name}"
+    )
+    if shift.length > min(height, width) / 8:
+        raise InputError(f"{where}: they do not show the same place; align them first, or check their order")
+    return [f"warning: {where}: {advice}"]
 
 
 def size_of(stack: Stack) -> str:

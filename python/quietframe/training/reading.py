@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OptionError
 from ..images import ImageReader, require_gray
+from ..ndr.subtract import Window
 from ..progress import Progress, silent
-from .exposures import ExposureRequest, Made, make_training
+from .exposures import ExposureRequest, Made, make_training, refuse_shared_reads
 from .pictures import Pictures, collect
 from .stacks import Files, FileStack, Members, Stack
 from .statistics import NoiseLevel
@@ -121,8 +123,9 @@ def read_training(
     reading = _Reading(request)
     if request.exposure is not None:
         return _from_exposures(reading, sources, targets, progress)
-    read = [_read(reading, path, "input", progress) for path in sources]
-    answers = None if targets is None else [_read(reading, path, "target", progress) for path in targets]
+    paired = targets is not None
+    read = [_read(reading, path, "input", paired, progress) for path in sources]
+    answers = None if targets is None else [_read(reading, path, "target", paired, progress) for path in targets]
     pictures = _together(reading, read, answers)
     unit = reading.units[-1]
     if len(set(reading.units)) > 1:
@@ -132,7 +135,7 @@ def read_training(
     return pictures, {"files": reading.listed, "notes": reading.notes, "unit": unit}
 
 
-def _read(reading: _Reading, path: Path, role: str, progress: Progress) -> _Read:
+def _read(reading: _Reading, path: Path, role: str, paired: bool, progress: Progress) -> _Read:
     """Open one file and take its planes as the request asks."""
     progress(f"reading {path.name}", 0, 1)
     reader = reading.files.reader(path)
@@ -147,7 +150,7 @@ def _read(reading: _Reading, path: Path, role: str, progress: Progress) -> _Read
     size = reader.pixel_size_um
     reading.anisotropy.append(size["Z"] / size["X"] if {"X", "Z"} <= set(size) else 1.0)
     reading.units.append(reader.info.get("ndr.unit", "counts"))
-    repeats = reading.request.data == "repeats" and role == "input"
+    repeats = reading.request.data == "repeats" and not paired
     stacks = [reading.hold(path, planes) for planes in _planes(reader, reading.request, repeats=repeats)]
     info = dict(reader.info)
     reading.list_file(path, role)
@@ -182,10 +185,12 @@ def _together(reading: _Reading, read: Sequence[_Read], answers: Sequence[_Read]
     anisotropy = float(np.median(reading.anisotropy))
     names = [str(one.path) for one in read for _ in one.stacks]
     stacks = [stack for one in read for stack in one.stacks]
+    _check_reads(read, answers, reading)
     if answers is not None:
         targets = [stack for one in answers for stack in one.stacks]
         target_names = [str(one.path) for one in answers for _ in one.stacks]
-        return collect(stacks, names, targets, target_names, dims=dims, anisotropy=anisotropy)
+        pictures = collect(stacks, names, targets, target_names, dims=dims, anisotropy=anisotropy)
+        return _both_ways(pictures, reading.notes) if request.data == "repeats" else pictures
     if request.data != "repeats":
         return collect(stacks, names, dims=dims, anisotropy=anisotropy)
     if len(stacks) > 1 and all(stack.shape[0] == 1 for stack in stacks):
@@ -194,6 +199,55 @@ def _together(reading: _Reading, read: Sequence[_Read], answers: Sequence[_Read]
         reading.notes.append(f"the {len(stacks)} pictures are taken as repeats of one scene")
         stacks, names = [Members([(stack, 0) for stack in stacks])], [f"{names[0]} ... {Path(names[-1]).name}"]
     return collect(stacks, names, dims=dims, anisotropy=anisotropy, partners=True)
+
+
+def _check_reads(read: Sequence[_Read], answers: Sequence[_Read] | None, reading: _Reading) -> None:
+    """Refuse repeats made of the same reads of an exposure, where the files tell; of other pairs pass warnings on."""
+    if reading.request.data == "repeats":
+        for number, one in enumerate(read):
+            windows = _windows_of(one.info)
+            if answers is None:
+                refuse_shared_reads(windows, str(one.path))
+                continue
+            name = f"{one.path} and {answers[number].path}"
+            for window, other in zip(windows, _windows_of(answers[number].info), strict=False):
+                refuse_shared_reads([window, other], name)
+    for one in (*read, *(answers or ())):
+        if "ndr.warning" in one.info and reading.request.data != "single":
+            reading.notes.append(f"{one.path}: {one.info['ndr.warning']}")
+
+
+def _windows_of(info: Mapping[str, str]) -> list[Window]:
+    """Return the windows of reads a file says its pictures are made of (key ``ndr.reads_used``), from 0."""
+    found = re.findall(r"(\d+)-(\d+)", info.get("ndr.reads_used", ""))
+    return [(int(a) - 1, int(b) - 1) for a, b in found]
+
+
+def _both_ways(pictures: Pictures, notes: list[str]) -> Pictures:
+    """Let source and target of repeats change places at random where both are alike; else say that they do not."""
+    assert pictures.targets is not None
+    assert pictures.measured is not None
+    for one, other in zip(pictures.measured.source, pictures.measured.target, strict=False):
+        if abs(one.mean - other.mean) > 0.1 * one.std or not 0.9 < one.std / other.std < 1.1:
+            notes.append(
+                f"inputs and targets differ in brightness (mean {one.mean:.4g} and {other.mean:.4g}, standard "
+                f"deviation {one.std:.4g} and {other.std:.4g}): they do not change places"
+            )
+            return pictures
+    scenes = [
+        (name, Members([(source, member), (target, member)]))
+        for name, source, target in zip(pictures.names, pictures.sources, pictures.targets, strict=True)
+        for member in range(source.shape[0])
+    ]
+    measured = replace(pictures.measured, target=pictures.measured.source)
+    return replace(
+        pictures,
+        names=tuple(name for name, _ in scenes),
+        sources=tuple(stack for _, stack in scenes),
+        targets=None,
+        partners=True,
+        measured=measured,
+    )
 
 
 def _from_exposures(
