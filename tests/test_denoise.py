@@ -21,7 +21,8 @@ import tifffile
 
 from quietframe.errors import InputError, OptionError, OutputError, QuietframeError
 from quietframe.images import Image, open_image, read_image, write_image
-from quietframe.inference.large import denoise_file, denoise_image, denoise_plane, mismatch
+from quietframe.inference.large import denoise_file, denoise_image, denoise_plane
+from quietframe.inference.mismatch import mismatch
 from quietframe.inference.package import read_package
 from quietframe.inference.runner import Runner
 from quietframe.verbs.denoise import denoise

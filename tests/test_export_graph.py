@@ -135,7 +135,7 @@ def convolutions(*sizes: int) -> nn.Module:
 
 @pytest.mark.parametrize(("sizes", "field"), [((1,), 0), ((3,), 1), ((3, 5), 3), ((7, 3, 3), 5)])
 def test_the_field_of_convolutions_is_the_sum_of_their_radii(sizes: tuple[int, ...], field: int) -> None:
-    assert receptive_field(convolutions(*sizes), 4, 0.0, 1.0) == field
+    assert receptive_field(convolutions(*sizes), (4, 4), 0.0, 1.0) == (field, field)
 
 
 class PoolUp(nn.Module):
@@ -158,18 +158,18 @@ class WholePicture(nn.Module):
 
 
 def test_the_field_of_pooling_and_of_lopsided_networks() -> None:
-    assert receptive_field(PoolUp(), 2, 0.0, 1.0) == 1
-    assert receptive_field(Shifted(), 4, 0.0, 1.0) == 9
+    assert receptive_field(PoolUp(), (2, 2), 0.0, 1.0) == (1, 1)
+    assert receptive_field(Shifted(), (4, 4), 0.0, 1.0) == (9, 0)
 
 
 def test_a_network_that_sees_the_whole_picture_has_no_tiles() -> None:
     with pytest.raises(RuntimeError, match="sees further than 512"):
-        receptive_field(WholePicture(), 16, 0.0, 1.0)
+        receptive_field(WholePicture(), (16, 16), 0.0, 1.0)
 
 
 def test_the_field_of_a_unet_is_found_by_gradients_too(unet: nn.Module) -> None:
     """Gradients of single pixels: those that are not zero lie within the field, and reach its edge or nearly."""
-    field = receptive_field(unet, 4, 330.0, 50.0)
+    field = max(receptive_field(unet, (4, 4), 330.0, 50.0))
     double = tiny.trained_unet(depth=2, filters=4).module.double()
     generator = torch.Generator().manual_seed(1)
     reach = 0

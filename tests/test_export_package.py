@@ -222,7 +222,7 @@ def test_the_cover_is_two_to_one_and_small(written: tuple[Path, dict[str, Any]])
 )
 def test_test_pictures_have_an_allowed_size(sample: tuple[int, int], expected: tuple[int, int]) -> None:
     picture = np.random.default_rng(0).normal(size=sample).astype(np.float32)
-    result = example_picture(picture, Sizes(field=26, step=4, halo=28, minimum=8))
+    result = example_picture(picture, Sizes(field=(26, 26), step=(4, 4), halo=(28, 28), minimum=(8, 8)))
     assert result.shape == (1, 1, *expected)
     rows, columns = min(sample[0], expected[0]), min(sample[1], expected[1])
     np.testing.assert_array_equal(result[0, 0, :rows, :columns], picture[:rows, :columns])
@@ -238,7 +238,7 @@ def test_tiled_equals_whole_to_1e_5_of_the_data_range(written: tuple[Path, dict[
 
 def test_a_halo_below_the_field_shows_at_the_seams(written: tuple[Path, dict[str, Any]]) -> None:
     """The tolerance of the test above means something: half the halo misses it by far."""
-    package = dataclasses.replace(read_package(written[0]), halo=12)
+    package = dataclasses.replace(read_package(written[0]), halo=(12, 12))
     runner = Runner(package, "cpu", threads=1)
     picture = np.random.default_rng(3).poisson(330, (187, 150)).astype(np.float32)
     whole, tiled = denoise_plane(picture, runner, tile=0), denoise_plane(picture, runner, tile=60)
@@ -337,7 +337,7 @@ def test_counts_on_a_large_offset_may_differ_by_their_rounding(trained: Any, tmp
 def test_a_network_that_onnx_runtime_computes_otherwise_is_not_packaged(
     trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("quietframe_export.package.export_onnx", lambda *given: tiny.box_model())
+    monkeypatch.setattr("quietframe_export.package.export_onnx", lambda *given, **options: tiny.box_model())
     with pytest.raises(RuntimeError, match="ONNX Runtime and torch differ by"):
         write_package(trained, tmp_path / "m.zip")
     assert list(tmp_path.iterdir()) == []
@@ -375,8 +375,9 @@ import itertools, runpy, sys
 from pathlib import Path
 from quietframe_export import package
 trained = runpy.run_path(sys.argv[1])["trained_unet"](depth=1, filters=64)
-sizes, model = package.Sizes(10, 2, 10, 8), package.export_onnx(trained.module, ["denoised"], {})
-package.measure_sizes, package.export_onnx = lambda trained: sizes, lambda *given: model
+sizes = package.Sizes(*((side, side) for side in (10, 2, 10, 8)))
+model = package.export_onnx(trained.module, ["denoised"], {})
+package.measure_sizes, package.export_onnx = lambda trained: sizes, lambda *given, **options: model
 for number in itertools.count():
     package.write_package(trained, Path(sys.argv[2]) / f"{number % 2}.zip", overwrite=True)
 """

@@ -42,11 +42,12 @@ def run_folder(trained: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "schedule": {},
         "stats": trained.stats,
         "depth": trained.depth,
+        "dims": trained.dims,
         "unit": trained.unit,
         "provenance": {key: trained.provenance[key] for key in ("files", "seed", "quietframe")},
     }
-    state = {"denoiser": snapshot(trained.module), "about": about, "step": 400, "seconds": 60.0}
-    save_checkpoint(folder, {**state, "sample": torch.from_numpy(trained.sample)})
+    state = {"denoiser": snapshot(trained.module), "about": about, "step": 400, "seconds": 60.0, "batch_size": 16}
+    save_checkpoint(folder, {**state, "figures": {}, "sample": torch.from_numpy(trained.sample)})
     return folder
 
 

@@ -68,7 +68,8 @@ def test_own_package_reads_the_same_in_every_form(tmp_path: Path, form: str) -> 
         }[form]
     package = read_package(path)
     assert (package.kind, package.axes) == ("quietframe", "NCYX")
-    assert (package.halo, package.step, package.minimum, package.any_size) == (4, 4, 8, True)
+    assert (package.halo, package.step, package.minimum) == ((4, 4), (4, 4), (8, 8))
+    assert package.any_size
     assert package.sha256 == hashlib.sha256(BOX).hexdigest()
     assert package.own("unit") == "adu"
     assert package.own("nothing") == ""
@@ -83,7 +84,7 @@ def test_statistics_come_from_the_record(tmp_path: Path) -> None:
 def test_others_onnx_without_properties_is_read_as_such(tmp_path: Path) -> None:
     (tmp_path / "box.onnx").write_bytes(tiny.box_model(properties=None))
     package = read_package(tmp_path / "box.onnx")
-    assert (package.kind, package.any_size, package.halo) == ("onnx", False, 0)
+    assert (package.kind, package.any_size, package.halo) == ("onnx", False, (0, 0))
     with pytest.raises(InputError, match="bare ONNX file"):
         read_file(package, "README.md")
 
@@ -92,7 +93,7 @@ def test_others_onnx_without_properties_is_read_as_such(tmp_path: Path) -> None:
 def test_a_published_package_of_others_is_read(data_dir: Path, name: str) -> None:
     package = read_package(data_dir / "bioimageio" / "unet2d_nuclei_broad" / name)
     assert package.kind == "bioimage.io"
-    assert (package.size, package.halo, package.axes) == ((512, 512), 32, "NCYX")
+    assert (package.size, package.halo, package.axes) == ((512, 512), (32, 32), "NCYX")
     assert "zero_mean_unit_variance" in [step.name for step in package.preprocessing]
     assert "sigmoid" in [step.name for step in package.postprocessing]
     assert "unet2d.py" in package.missing
@@ -144,8 +145,8 @@ BAD_DESCRIPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"inputs": [{"id": "a", "axes": []}, {"id": "b", "axes": []}]}, r"takes 2 inputs \(a, b\)"),
     ({"inputs": []}, "takes 0 inputs"),
     ({"inputs": "input"}, "takes 5 inputs|not described"),
-    ({"inputs": [_axes(("z", GOOD), ("y", GOOD), ("x", GOOD))]}, "two-dimensional models"),
-    ({"inputs": [_axes(("y", GOOD))]}, "two-dimensional models"),
+    ({"inputs": [_axes(("z", GOOD), ("y", GOOD), ("x", GOOD))]}, "models of planes"),
+    ({"inputs": [_axes(("y", GOOD))]}, "models of planes"),
     ({"inputs": [_axes(("y", "large"), ("x", GOOD))]}, "not described as the format demands"),
     ({"inputs": [{**_axes(("y", GOOD), ("x", GOOD)), "preprocessing": [{"id": "magic"}]}]}, "step 'magic' is not"),
     (
@@ -286,7 +287,9 @@ def test_a_folder_that_is_no_package_is_refused(tmp_path: Path) -> None:
         ("quietframe.step", "0", "quietframe.step must be a whole number >= 1"),
         ("quietframe.min", "-8", "quietframe.min must be"),
         ("quietframe.min", "8²", "quietframe.min must be"),
-        ("quietframe.axes", "NCZYX", "axes 'NCZYX' are not run"),
+        ("quietframe.axes", "NZYX", "axes 'NZYX' are not run by this version of Quietframe; NCYX and NCZYX are"),
+        ("quietframe.axes", "NCZYX", r"quietframe.min must be three whole numbers \(z,y,x\) >= 1; it is '8'"),
+        ("quietframe.halo", "4,4", "quietframe.halo must be a whole number >= 0; it is '4,4'"),
     ],
 )
 def test_own_properties_that_make_no_sense_are_named(tmp_path: Path, key: str, value: str, message: str) -> None:

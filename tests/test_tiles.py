@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quietframe.errors import OptionError
-from quietframe.inference.tiles import AUTO_TILE, ONE_SHOT_PIXELS, Span, plan_axis, plan_tiles, tile_side
+from quietframe.inference.tiles import (
+    AUTO_TILE,
+    BLOCK_VOXELS,
+    ONE_SHOT_PIXELS,
+    Span,
+    plan_axis,
+    plan_tiles,
+    tile_sides,
+)
 
 
 @st.composite
@@ -67,13 +77,13 @@ def test_a_moving_sum_over_tiles_equals_the_whole(rng: np.random.Generator) -> N
         return windows.sum(axis=(2, 3))
 
     whole, result = box(image), np.full(image.shape, -1, np.int64)
-    tiles = plan_tiles(*image.shape, 28, halo, step, 8)
+    tiles = plan_tiles(image.shape, 28, (halo, halo), (step, step), (8, 8))
     assert len(tiles) == 4 * 5
-    for t in tiles:
-        part = box(image[t.in_y0 : t.in_y1, t.in_x0 : t.in_x1])
-        rows = slice(t.out_y0 - t.in_y0, t.out_y1 - t.in_y0)
-        columns = slice(t.out_x0 - t.in_x0, t.out_x1 - t.in_x0)
-        result[t.out_y0 : t.out_y1, t.out_x0 : t.out_x1] = part[rows, columns]
+    for y, x in tiles:
+        part = box(image[y.in_start : y.in_stop, x.in_start : x.in_stop])
+        rows = slice(y.out_start - y.in_start, y.out_stop - y.in_start)
+        columns = slice(x.out_start - x.in_start, x.out_stop - x.in_start)
+        result[y.out_start : y.out_stop, x.out_start : x.out_stop] = part[rows, columns]
     assert np.array_equal(result, whole)
 
 
@@ -81,8 +91,18 @@ def test_vectors_shared_with_fiji_hold(vectors) -> None:
     cases = vectors("tiles.json")["cases"]
     assert len(cases) > 40
     for case in cases:
-        arguments = [case[key] for key in ("height", "width", "tile", "halo", "step", "minimum")]
-        assert [list(tile) for tile in plan_tiles(*arguments)] == case["tiles"], case["name"]
+        sizes = [[case[key]] * 2 for key in ("halo", "step", "minimum")]
+        tiles = plan_tiles((case["height"], case["width"]), case["tile"], *sizes)
+        assert [[*y[:2], *x[:2], *y[2:], *x[2:]] for y, x in tiles] == case["tiles"], case["name"]
+
+
+def test_vectors_of_volumes_shared_with_fiji_hold(vectors) -> None:
+    cases = vectors("tiles.json")["volumes"]
+    assert len(cases) > 8
+    assert {case["tile"] for case in cases} >= {"auto", 0}
+    for case in cases:
+        tiles = plan_tiles(*(case[key] for key in ("shape", "tile", "halo", "step", "minimum")))
+        assert [[list(span) for span in tile] for tile in tiles] == case["tiles"], case["name"]
 
 
 def test_one_vector_by_hand() -> None:
@@ -91,10 +111,39 @@ def test_one_vector_by_hand() -> None:
 
 
 def test_auto_is_one_shot_up_to_two_megapixels() -> None:
-    assert tile_side(2048, 1024, "auto") == 0
-    assert tile_side(2048, 1025, "auto") == AUTO_TILE == 768
+    grid = ((32, 32), (4, 4), (8, 8))
+    assert tile_sides((2048, 1024), "auto", *grid) == (0, 0)
+    assert tile_sides((2048, 1025), "auto", *grid) == (AUTO_TILE, AUTO_TILE) == (768, 768)
     assert ONE_SHOT_PIXELS == 2048 * 1024
-    assert tile_side(10, 10, None) == tile_side(10, 10, 0) == 0
+    assert tile_sides((10, 10), None, *grid) == tile_sides((10, 10), 0, *grid) == (0, 0)
+
+
+VOLUME = st.tuples(st.integers(1, 300), st.integers(8, 3000), st.integers(8, 3000))
+
+
+@given(VOLUME, st.sampled_from([0, 4, 12, 28]), st.sampled_from([12, 28]))
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_blocks_of_a_volume_are_bounded_and_waste_no_more_than_whole_columns(
+    shape: tuple[int, int, int], halo_z: int, halo: int
+) -> None:
+    grid = ((halo_z, halo, halo), (4, 4, 4), (8, 8, 8))
+    sides = tile_sides(shape, "auto", *grid)
+    blocks = plan_tiles(shape, "auto", *grid)
+    voxels = [math.prod(span.in_stop - span.in_start for span in block) for block in blocks]
+    # a block at the far border may read further back for the smallest size a network takes
+    assert max(voxels) <= BLOCK_VOXELS * 2
+    assert (sides == (0, 0, 0)) == (math.prod(shape) <= BLOCK_VOXELS) == (len(blocks) == 1)
+    side = math.isqrt(BLOCK_VOXELS // shape[0]) // 4 * 4
+    if side >= 2 * halo + 4:  # the first that is tried: all of z at once
+        columns = [plan_axis(length, side, halo, 4, 8) for length in shape[1:]]
+        tried = shape[0] * math.prod(sum(span.in_stop - span.in_start for span in spans) for spans in columns)
+        assert sum(voxels) <= tried
+
+
+def test_a_network_that_sees_far_gets_the_smallest_blocks_it_can_have() -> None:
+    grid = ((124, 124, 124), (16, 16, 16), (16, 16, 16))
+    assert tile_sides((900, 900, 900), "auto", *grid) == (264, 264, 264)
+    assert len(plan_tiles((280, 280, 280), "auto", *grid)) == 18**3
 
 
 @pytest.mark.parametrize(
@@ -110,7 +159,7 @@ def test_auto_is_one_shot_up_to_two_megapixels() -> None:
 )
 def test_a_tile_that_cannot_be_is_refused(tile: object, message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        plan_tiles(500, 500, tile, 32, 4, 8)  # type: ignore[arg-type]
+        plan_tiles((500, 500), tile, (32, 32), (4, 4), (8, 8))  # type: ignore[arg-type]
 
 
 def test_the_smallest_tile_works() -> None:

@@ -60,13 +60,15 @@ def finish(
     dtype: int = TensorProto.FLOAT,
     constants: dict[str, np.ndarray] | None = None,
     properties: dict[str, str] | None = None,
+    outputs: tuple[str, ...] = (),
 ) -> bytes:
-    """Make a model of nodes whose output is called ``denoised``."""
+    """Make a model of nodes whose output is called ``denoised``; named `outputs` have the shape of the input."""
     graph = helper.make_graph(
         nodes,
         "tiny",
         [helper.make_tensor_value_info(name, dtype, shape) for name in names],
-        [helper.make_tensor_value_info("denoised", dtype, [None] * len(shape))],
+        [helper.make_tensor_value_info(name, dtype, shape) for name in outputs]
+        or [helper.make_tensor_value_info("denoised", dtype, [None] * len(shape))],
         [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -78,6 +80,45 @@ def finish(
 def box_truth(picture: np.ndarray) -> np.ndarray:
     """Return what the box model gives, by scipy in float64."""
     return ndimage.uniform_filter(picture.astype(np.float64), 5, mode="constant")
+
+
+VOLUME = {
+    **OWN,
+    "quietframe.axes": "NCZYX",
+    "quietframe.halo": "2,4,4",
+    "quietframe.step": "2,4,4",
+    "quietframe.min": "2,8,8",
+}
+
+
+def volume_model(outputs: tuple[str, ...] = ("denoised",), channels: int = 1, **changes: str) -> bytes:
+    """Return a network of volumes: the mean of 5 x 5 x 5 voxels, zeros outside; of two outputs the second is its half.
+
+    Of several channels each result is the sum of the means of all. `changes` are properties.
+    """
+    kernel = np.full((channels, channels, 5, 5, 5), 1 / 125, np.float32)
+    nodes = [helper.make_node("Conv", ["input", "kernel"], ["denoised"], pads=[2] * 6)]
+    constants = {"kernel": kernel}
+    if len(outputs) > 1:
+        nodes.append(helper.make_node("Mul", ["denoised", "half"], [outputs[1]]))
+        constants["half"] = np.array(0.5, np.float32)
+    properties = {**VOLUME, "quietframe.outputs": ",".join(outputs)}
+    properties |= {f"quietframe.{key}": text for key, text in changes.items()}
+    shape = ("batch", channels, "depth", "height", "width")
+    return finish(nodes, ["input"], shape, constants=constants, properties=properties, outputs=outputs)
+
+
+def plane_model(outputs: tuple[str, ...], channels: int = 1, **changes: str) -> bytes:
+    """Return a network of planes like `volume_model`: 5 x 5 pixels."""
+    nodes = [helper.make_node("Conv", ["input", "kernel"], ["denoised"], pads=[2] * 4)]
+    constants = {"kernel": np.full((channels, channels, 5, 5), 1 / 25, np.float32)}
+    if len(outputs) > 1:
+        nodes.append(helper.make_node("Mul", ["denoised", "half"], [outputs[1]]))
+        constants["half"] = np.array(0.5, np.float32)
+    properties = {**OWN, "quietframe.outputs": ",".join(outputs)}
+    properties |= {f"quietframe.{key}": text for key, text in changes.items()}
+    shape = ("batch", channels, "height", "width")
+    return finish(nodes, ["input"], shape, constants=constants, properties=properties, outputs=outputs)
 
 
 def description(model: bytes, **changes: Any) -> dict[str, Any]:
@@ -115,50 +156,72 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def trained_unet(depth: int = 2, filters: int = 8, seed: int = 0, shape: tuple[int, int] = (100, 113)) -> Any:
-    """Return a `Trained` around a U-Net with random weights, as training leaves it."""
+def trained_unet(
+    depth: int = 2, filters: int = 8, seed: int = 0, shape: tuple[int, ...] = (100, 113), dims: int = 2
+) -> Any:
+    """Return a `Trained` around a U-Net with random weights, as training leaves it.
+
+    Shape of the sample: Y, X, or Z, Y, X with `dims` 3; one number more in front is the channels.
+    """
     import torch
 
     from quietframe.nets import unet
-    from quietframe.training.checkpoint import Trained
 
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    sample = rng.poisson(300 + 200 * np.exp(-((y - 50) ** 2 + (x - 60) ** 2) / 800)).astype(np.float32)
-    stats = {
-        "mean": float(sample.mean()),
-        "std": float(sample.std()),
-        "p01": float(np.percentile(sample, 1)),
-        "p50": float(np.median(sample)),
-        "p999": float(np.percentile(sample, 99.9)),
-        "min": float(sample.min()),
-        "max": float(sample.max()),
-    }
+    sample = _counts(shape, seed)
+    channels = shape[0] if len(shape) > dims else 1
+    stats = _statistics(sample)
+    mean, std = stats["mean"], stats["std"]
+    if channels > 1:
+        stats["channels"] = [_statistics(channel) for channel in sample]
+        mean, std = ([channel[key] for channel in stats["channels"]] for key in ("mean", "std"))
+    net = {"depth": depth, "filters": filters, "residual": True}
+    if channels > 1 or dims == 3:
+        net |= {"in_channels": channels, "out_channels": channels, "dims": dims}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = unet.Denoiser({"depth": depth, "filters": filters, "residual": True}, stats["mean"], stats["std"]).eval()
-        for name, values in net.named_buffers():
-            if name.endswith("running_mean"):
-                values.normal_(0, 0.2)
-            if name.endswith("running_var"):
-                values.uniform_(0.5, 2)
+        module = unet.Denoiser(net, mean, std).eval()
+    return _trained(module, unet.__file__, sample, stats, depth, dims)
+
+
+def _counts(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """Return counts of a bright spot; every channel is brighter than the one before."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[: shape[-2], : shape[-1]]
+    spot = 300 + 200 * np.exp(-((y - 50) ** 2 + (x - 60) ** 2) / 800)
+    planes = np.broadcast_to(spot, shape).copy()
+    if len(shape) > 2:
+        planes *= 1 + 0.5 * np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1)) / shape[0]
+    return rng.poisson(planes).astype(np.float32)
+
+
+def _statistics(sample: np.ndarray) -> dict[str, Any]:
+    percentiles = {key: float(np.percentile(sample, at)) for key, at in (("p01", 1), ("p50", 50), ("p999", 99.9))}
+    ends = {"min": float(sample.min()), "max": float(sample.max())}
+    return {"mean": float(sample.mean()), "std": float(sample.std()), **percentiles, **ends}
+
+
+def _trained(module: Any, file: str, sample: np.ndarray, stats: dict[str, Any], depth: int, dims: int) -> Any:
+    from quietframe.training.checkpoint import Trained
+
     return Trained(
-        module=net,
-        architecture_file=Path(unet.__file__),
-        architecture_class="Denoiser",
-        architecture_kwargs=net.kwargs,
+        module=module,
+        architecture_file=Path(file),
+        architecture_class=type(module).__name__,
+        architecture_kwargs=module.kwargs,
         method="n2v",
         settings={"steps": 400},
         stats=stats,
         depth=depth,
-        axes="NCYX",
+        axes="NCYX" if dims == 2 else "NCZYX",
         unit="adu",
         sample=sample,
         provenance={
             "files": [{"name": "a.tif", "sha256": "0" * 64}],
-            "seed": seed,
+            "seed": 0,
             "steps": 400,
             "quietframe": "0.1.0",
             "minutes": 1.0,
         },
+        outputs=module.outputs,
+        dims=dims,
     )

@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 import quietframe.nets
 from quietframe.errors import MissingExtraError, QuietframeError
-from quietframe.inference.large import denoise_plane
+from quietframe.inference.blocks import denoise_array
 from quietframe.inference.package import Package, read_array, read_file, read_package
 from quietframe.inference.processing import apply_steps
-from quietframe.inference.runner import Runner
+from quietframe.inference.runner import Runner, by
 from quietframe.progress import Progress, silent
 
 from .graph import IR_VERSION, OPSET
@@ -135,40 +135,48 @@ def _test_tensors(package: Package, runner: Runner) -> Check:
     names = _test_names(package)
     if names is None:
         return Check("test tensors", None, "the package declares none")
-    given, expected = read_array(package, names[0]), read_array(package, names[1])
-    if given.ndim != 4 or package.axes != "NCYX" or package.output_axes != "NCYX":
-        return Check("test tensors", None, f"axes {package.axes}, shape {given.shape}; only NCYX are compared")
+    given, *expected = (read_array(package, name) for name in names)
+    wanted = f"NC{package.space}"
+    if given.ndim != len(wanted) or package.axes != wanted or package.output_axes != wanted:
+        return Check("test tensors", None, f"axes {package.axes}, shape {given.shape}; only {wanted} are compared")
     prepared = apply_steps(package.preprocessing, given.astype(np.float32))
-    result = apply_steps(package.postprocessing, runner.run(prepared)[0])
-    return _compare("test tensors", result, expected.astype(np.float32), 1e-4)
+    results = runner.run(prepared)
+    results[0] = apply_steps(package.postprocessing, results[0])
+    return _compare("test tensors", results, [array.astype(np.float32) for array in expected], 1e-4)
 
 
-def _test_names(package: Package) -> tuple[str, str] | None:
+def _test_names(package: Package) -> list[str] | None:
+    """Return the files of the test input and of the outputs; of others' packages the first output is looked at."""
     description = package.description
     try:
         if str(description.get("format_version", "")).startswith("0.4"):
-            return str(description["test_inputs"][0]), str(description["test_outputs"][0])
-        tensors = (description["inputs"][0]["test_tensor"], description["outputs"][0]["test_tensor"])
-        return str(tensors[0]["source"]), str(tensors[1]["source"])
+            return [str(description["test_inputs"][0]), str(description["test_outputs"][0])]
+        outputs = description["outputs"][: None if package.kind == "quietframe" else 1]
+        return [str(tensor["test_tensor"]["source"]) for tensor in (description["inputs"][0], *outputs)]
     except (KeyError, IndexError, TypeError):
         return None
 
 
 def _odd_sizes(package: Package, runner: Runner) -> Check:
     least = package.minimum
-    sizes = [(least, least), (least + 1, least + 3), (2 * least + 5, 61)]
-    for height, width in sizes:
-        result = denoise_plane(_picture(package, height, width), runner, tile=None)
-        if result.shape != (height, width):
-            return Check("odd sizes", False, f"{height} x {width} became {result.shape[0]} x {result.shape[1]}")
-    return Check("odd sizes", True, "runs at " + ", ".join(f"{height} x {width}" for height, width in sizes))
+    further = (2 * least[-2] + 5, 61) if len(least) == 2 else (least[0] + 3, least[1] + 1, 2 * least[2] + 5)
+    sizes = [least, tuple(side + 1 + 2 * (axis % 2) for axis, side in enumerate(least)), further]
+    for size in sizes:
+        result = denoise_array(_picture(package, runner, size), runner, tile=None)[0]
+        if result.shape[1:] != size:
+            return Check("odd sizes", False, f"{by(size)} became {by(result.shape[1:])}")
+    return Check("odd sizes", True, "runs at " + ", ".join(map(by, sizes)))
 
 
 def _tiles(package: Package, runner: Runner) -> Check:
-    tile = 2 * package.halo + 16 * package.step
-    picture = _picture(package, 2 * tile + 37, tile + 11)
-    whole = denoise_plane(picture, runner, tile=None)
-    tiled = denoise_plane(picture, runner, tile=tile)
+    """Compare tiles with the whole; volumes are cut along z and y only, or they would take minutes."""
+    planes = package.space == "YX"
+    grid = zip(package.halo, package.step, strict=True)
+    tile = max(2 * halo + (16 if planes else 4) * step for halo, step in grid)
+    size = (2 * tile + 37, tile + 11) if planes else (tile + 5, tile + 11, 4 * package.step[2])
+    picture = _picture(package, runner, size)
+    whole = denoise_array(picture, runner, tile=None)
+    tiled = denoise_array(picture, runner, tile=tile)
     return _compare(f"tiles of {tile} against the whole", tiled, whole, TOLERANCE)
 
 
@@ -185,11 +193,11 @@ def _torch(package: Package, runner: Runner) -> Check:
         return Check(name, None, f"{architecture['source']} is not of this Quietframe version; it is not executed")
     net = getattr(module, architecture["callable"])(**architecture["kwargs"]).eval()
     net.load_state_dict(torch.load(io.BytesIO(read_file(package, weights["source"])), weights_only=True))
-    batch = _picture(package, 75, 90)[np.newaxis, np.newaxis]
+    batch = _picture(package, runner, (75, 90) if package.space == "YX" else (19, 30, 37))[np.newaxis]
     with torch.no_grad():
-        result = net(torch.from_numpy(batch))
-    result = result[0] if isinstance(result, tuple) else result
-    return _compare(name, runner.run(batch)[0], result.numpy(), TOLERANCE)
+        results = net(torch.from_numpy(batch))
+    results = results if isinstance(results, tuple) else (results,)
+    return _compare(name, runner.run(batch), [result.numpy() for result in results], TOLERANCE)
 
 
 def installed_architecture(source: bytes) -> Any:
@@ -235,12 +243,13 @@ def _why_not_zoo(package: Package, weights_format: str) -> str:
     return ""
 
 
-def _picture(package: Package, height: int, width: int) -> NDArray[np.float32]:
-    """Make a picture with the statistics of the training data, noise and a smooth object."""
-    mean, std = (float(package.own(key).split(",")[0].strip("[] ") or default) for key, default in _LEVEL)
-    y, x = np.mgrid[:height, :width]
-    smooth = np.exp(-((y - height / 2) ** 2 + (x - width / 2) ** 2) / (0.05 * height * width))
-    noise = np.random.default_rng(0).normal(size=(height, width))
+def _picture(package: Package, runner: Runner, size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Make a picture with the statistics of the training data, noise and a smooth object; axes C(Z)YX."""
+    channels = runner.channels or 1
+    mean, std = (_levels(package.own(key), default, channels, len(size)) for key, default in _LEVEL)
+    places = np.meshgrid(*(np.arange(side) - side / 2 for side in size), indexing="ij")
+    smooth = np.exp(-sum(place**2 for place in places) / (0.05 * size[-2] * size[-1]))
+    noise = np.random.default_rng(0).normal(size=(channels, *size))
     picture: NDArray[np.float32] = (mean + std * (noise + 3 * smooth)).astype(np.float32)
     return picture
 
@@ -248,11 +257,29 @@ def _picture(package: Package, height: int, width: int) -> NDArray[np.float32]:
 _LEVEL = (("input_mean", 0.0), ("input_std", 1.0))
 
 
-def _compare(name: str, result: NDArray[np.float32], expected: NDArray[np.float32], allowed: float) -> Check:
+def _levels(text: str, default: float, channels: int, dims: int) -> NDArray[np.float64]:
+    """Read a property of one number, or one per channel."""
+    values = [float(part) for part in text.split(",")] if text else [default]
+    return np.resize(values, channels).reshape(-1, *[1] * dims)
+
+
+def _compare(
+    name: str, results: Sequence[NDArray[np.float32]], expected: Sequence[NDArray[np.float32]], allowed: float
+) -> Check:
+    """Compare every output; the note is of the one that differs most."""
+    checks = [_compare_one(name, *pair, allowed) for pair in zip(results, expected, strict=False)]
+    failed = [check for check, _ in checks if not check.passed]
+    return failed[0] if failed else max(checks, key=lambda item: item[1])[0]
+
+
+def _compare_one(
+    name: str, result: NDArray[np.float32], expected: NDArray[np.float32], allowed: float
+) -> tuple[Check, float]:
     if result.shape != expected.shape:
-        return Check(name, False, f"shape {result.shape} instead of {expected.shape}")
+        return Check(name, False, f"shape {result.shape} instead of {expected.shape}"), np.inf
     extent = float(np.ptp(expected)) or 1.0
     largest = float(np.abs(result - expected).max()) / extent
     # counts on a large offset are rounded to steps of float32, which may exceed what is allowed of a small range
     allowed = max(allowed, 2 * float(np.spacing(np.abs(expected).max())) / extent)
-    return Check(name, largest <= allowed, f"largest difference {largest:.1e} of the data range (allowed {allowed:g})")
+    note = f"largest difference {largest:.1e} of the data range (allowed {allowed:g})"
+    return Check(name, largest <= allowed, note), largest

@@ -17,6 +17,7 @@ import copy
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,55 +25,73 @@ import onnx
 import torch
 from torch import nn
 
+Level = float | Sequence[float]
+
 OPSET = 17
 IR_VERSION = 8
 INPUT = "input"
 LARGEST_FIELD = 512
 """A network that sees further than this, pixels, is taken for one that sees the whole picture."""
 
-_EXAMPLE = (2, 1, 65, 74)  # more than one picture, and height != width, so that no size is taken for a constant
+_FREE = {"NCYX": ("height", "width"), "NCZYX": ("depth", "height", "width")}
+# More than one picture, and no two sizes equal, so that none is taken for a constant.
+_EXAMPLE = {"NCYX": (65, 74), "NCZYX": (19, 21, 26)}
 
 
-def export_onnx(module: nn.Module, outputs: Sequence[str], properties: Mapping[str, str]) -> bytes:
+def export_onnx(
+    module: nn.Module,
+    outputs: Sequence[str],
+    properties: Mapping[str, str],
+    *,
+    axes: str = "NCYX",
+    channels: int = 1,
+) -> bytes:
     """Export a denoiser as one ONNX file.
 
     Parameters
     ----------
     module
-        Raw counts (N, 1, Y, X) float32 to tensors of the same shape; one per name of `outputs`.
+        Raw counts (N, C, Y, X) or (N, C, Z, Y, X), float32, to tensors of the same sizes; one per name of `outputs`.
     outputs
         Names of the outputs.
     properties
         String properties to write into the file.
+    axes
+        ``"NCYX"`` or ``"NCZYX"``.
+    channels
+        Channels of the input.
 
     Returns
     -------
     bytes
-        The file: opset 17, IR 8, input ``input``, batch, height and width free, weights inside.
+        The file: opset 17, IR 8, input ``input``, batch and sizes free, weights inside.
 
     Raises
     ------
     RuntimeError
         When the exported file is not what it must be.
     """
-    axes = {0: "batch", 2: "height", 3: "width"}
+    free = {0: "batch", **dict(enumerate(_FREE[axes], start=2))}
+    example = torch.zeros(2, channels, *_EXAMPLE[axes])
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         path = Path(folder) / "weights.onnx"
         torch.onnx.export(
             module.eval(),
-            (torch.zeros(_EXAMPLE),),
+            (example,),
             path,
             dynamo=False,
             opset_version=OPSET,
             input_names=[INPUT],
             output_names=list(outputs),
-            dynamic_axes=dict.fromkeys((INPUT, *outputs), axes),
+            dynamic_axes=dict.fromkeys((INPUT, *outputs), free),
         )
         model = onnx.load(path)
+        results = module(example)
     _look_at(caught)
-    _tidy(model, properties)
-    check_graph(model, outputs)
+    results = results if isinstance(results, tuple) else (results,)
+    _tidy(model, properties, free, [channels, *(result.shape[1] for result in results)])
+    check_graph(model, outputs, axes)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
 
@@ -86,15 +105,14 @@ def _look_at(caught: Sequence[warnings.WarningMessage]) -> None:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def _tidy(model: Any, properties: Mapping[str, str]) -> None:
-    """Name every free size, remove what is no part of the network, write the properties."""
-    for value in (*model.graph.input, *model.graph.output):
-        sizes = value.type.tensor_type.shape.dim
-        for size, name in zip(sizes, ("batch", None, "height", "width"), strict=True):
-            if name is None:
-                size.dim_value = 1
+def _tidy(model: Any, properties: Mapping[str, str], free: Mapping[int, str], channels: Sequence[int]) -> None:
+    """Name every free size, say the channels, remove what is no part of the network, write the properties."""
+    for value, count in zip((*model.graph.input, *model.graph.output), channels, strict=True):
+        for position, size in enumerate(value.type.tensor_type.shape.dim):
+            if position in free:
+                size.dim_param = free[position]
             else:
-                size.dim_param = name
+                size.dim_value = count
     model.doc_string = model.graph.doc_string = ""
     for node in model.graph.node:
         node.doc_string = ""
@@ -105,8 +123,8 @@ def _tidy(model: Any, properties: Mapping[str, str]) -> None:
         entry.key, entry.value = key, properties[key]
 
 
-def check_graph(model: Any, outputs: Sequence[str]) -> None:
-    """Check that an ONNX model is what packages promise.
+def check_graph(model: Any, outputs: Sequence[str], axes: str = "NCYX") -> None:
+    """Check that an ONNX model is what packages promise for these axes.
 
     Raises
     ------
@@ -122,7 +140,7 @@ def check_graph(model: Any, outputs: Sequence[str]) -> None:
     for value in (*model.graph.input, *model.graph.output):
         tensor = value.type.tensor_type
         _demand(tensor.elem_type == onnx.TensorProto.FLOAT, f"{value.name} is not float32")
-        _demand([size.dim_param for size in tensor.shape.dim] == ["batch", "", "height", "width"], f"{value.name} size")
+        _demand([size.dim_param for size in tensor.shape.dim] == ["batch", "", *_FREE[axes]], f"{value.name} size")
     _demand(not any(tensor.external_data for tensor in model.graph.initializer), "weights outside of the file")
     # Exporters leave stack traces behind, each line with the path of a Python file.
     _demand(b".py" not in _without_values(model), "the name of a Python file in it")
@@ -146,73 +164,89 @@ def _demand(fact: bool, what: str) -> None:
         raise RuntimeError(f"the exported ONNX file is not as packages need it: {what}")
 
 
-def receptive_field(module: nn.Module, step: int, mean: float, std: float, seed: int = 0) -> int:
+def receptive_field(
+    module: nn.Module, steps: Sequence[int], mean: Level, std: Level, *, channels: int = 1, seed: int = 0
+) -> tuple[int, ...]:
     """Measure how far a network sees: the largest distance between a pixel that is changed and a pixel that changes.
 
-    A row of a random picture is changed strongly, for each of the `step` phases of the pooling grid, and the rows whose
-    output changes are found; the same for columns. In float64, where what is out of sight stays exactly the same.
+    A row of a random picture is changed strongly, for each phase of the pooling grid, and the rows whose output changes
+    are found; the same for every other axis. In float64, where what is out of sight stays exactly the same.
 
     Parameters
     ----------
     module
-        Raw counts (N, 1, Y, X) to denoised counts.
-    step
-        Period of the pooling grid, pixels.
+        Raw counts (N, C, Y, X) or (N, C, Z, Y, X) to denoised counts; of several outputs all are looked at.
+    steps
+        Period of the pooling grid along each axis, pixels; two numbers for planes, three for volumes.
     mean, std
-        Of the pictures it was made for, counts.
+        Of the pictures it was made for, counts; one number, or one per channel.
+    channels
+        Channels of the pictures.
     seed
         Of the random pictures.
 
     Returns
     -------
-    int
-        Pixels, per side.
+    tuple of int
+        Pixels, per side, one number per axis.
 
     Raises
     ------
     RuntimeError
         When it sees further than `LARGEST_FIELD`.
     """
-    double = copy.deepcopy(module).double().eval()
-    generator = torch.Generator().manual_seed(seed)
-    radius = 16 * step
-    while radius <= LARGEST_FIELD:
-        fields = [
-            _field(double, step, radius, (mean, strength * std), generator, turned)
-            for strength in (1.0, 10.0)
-            for turned in (False, True)
-        ]
-        if max(fields) < radius:
-            return max(fields)
-        radius *= 2
-    raise RuntimeError(f"the network sees further than {LARGEST_FIELD} pixels; it cannot be run in tiles")
+    probe = _Probe(copy.deepcopy(module).double().eval(), tuple(steps), channels, seed)
+    return tuple(probe.field(axis, mean, std) for axis in range(len(steps)))
 
 
-def _field(
-    module: nn.Module,
-    step: int,
-    radius: int,
-    level: tuple[float, float],
-    generator: torch.Generator,
-    turned: bool,
-) -> int:
-    """Change one row (column when `turned`) per phase; return the largest distance of a change, at most `radius`."""
-    length, width = 2 * radius + 2 * step, max(8, 2 * step)
-    random = torch.randn(step + 2, length, width, generator=generator, dtype=torch.float64) * level[1] + level[0]
-    pictures = random[:1].repeat(step + 1, 1, 1)
-    rows = [radius + phase for phase in range(step)]
-    for phase, row in enumerate(rows):
-        pictures[phase + 1, row] = random[phase + 2, row]
-    pictures = pictures[:, None]
-    with torch.no_grad():
-        out = module(pictures.transpose(-1, -2) if turned else pictures)
-    out = out[0] if isinstance(out, tuple) else out
-    out = out.transpose(-1, -2) if turned else out
-    change = (out[1:] - out[:1]).abs().amax(dim=(1, 3))
-    found = 0
-    for row, profile in zip(rows, change, strict=True):
-        # float64 rounding is 1e-16 of the values; what a network passes on is far above 1e-12 of its largest change
-        touched = torch.nonzero(profile > 1e-12 * profile.max()).flatten()
-        if len(touched):
-            found = max(found, row - int(touched.min()), int(touched.max()) - row)
-    return min(found, radius)
+@dataclass(frozen=True)
+class _Probe:
+    """A network in float64 with what pictures for it must look like."""
+
+    module: nn.Module
+    steps: tuple[int, ...]
+    channels: int
+    seed: int
+
+    def field(self, axis: int, mean: Level, std: Level) -> int:
+        """Return how far it sees along an axis."""
+        generator = torch.Generator().manual_seed(self.seed)
+        shape = (-1, self.channels, *[1] * len(self.steps))
+        levels = [torch.as_tensor(level, dtype=torch.float64).reshape(-1).expand(self.channels).reshape(shape)
+                  for level in (mean, std)]  # fmt: skip
+        radius = 16 * self.steps[axis]
+        while radius <= LARGEST_FIELD:
+            found = max(
+                self._changed(axis, radius, self._random(axis, radius, generator) * strength * levels[1] + levels[0])
+                for strength in (1.0, 10.0)
+            )
+            if found < radius:
+                return found
+            radius *= 2
+        raise RuntimeError(f"the network sees further than {LARGEST_FIELD} pixels; it cannot be run in tiles")
+
+    def _random(self, axis: int, radius: int, generator: torch.Generator) -> torch.Tensor:
+        """Make random pictures, long along the axis: one as it is, one to take a row from for each phase."""
+        sizes = [max(8, 2 * step) for step in self.steps]
+        sizes[axis] = 2 * radius + 2 * self.steps[axis]
+        count = self.steps[axis] + 1
+        return torch.randn(count, self.channels, *sizes, generator=generator, dtype=torch.float64)
+
+    def _changed(self, axis: int, radius: int, random: torch.Tensor) -> int:
+        """Change one row per phase; return the largest distance of a change, at most `radius`."""
+        step, along = self.steps[axis], 2 + axis
+        pictures = random[:1].repeat(step + 1, *[1] * (random.ndim - 1))
+        rows = [radius + phase for phase in range(step)]
+        for phase, row in enumerate(rows):
+            pictures[phase + 1].select(along - 1, row).copy_(random[phase + 1].select(along - 1, row))
+        with torch.no_grad():
+            results = self.module(pictures)
+        found = 0
+        for result in results if isinstance(results, tuple) else (results,):
+            change = (result[1:] - result[:1]).abs().movedim(along, 1).flatten(2).amax(dim=2)
+            for row, profile in zip(rows, change, strict=True):
+                # float64 rounding is 1e-16 of the values; what a network passes on is far above 1e-12 of its largest
+                touched = torch.nonzero(profile > 1e-12 * profile.max()).flatten()
+                if len(touched):
+                    found = max(found, row - int(touched.min()), int(touched.max()) - row)
+        return min(found, radius)

@@ -28,6 +28,7 @@ import yaml
 from numpy.typing import NDArray
 
 from quietframe.errors import InputError
+from quietframe.inference.blocks import brief
 from quietframe.inference.package import PREFIX, RECORD
 from quietframe.outputs import atomic_output, check_output
 from quietframe.progress import Progress, silent
@@ -48,7 +49,7 @@ _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of a network in pixels.
+    """Sizes of a network in pixels, one number per axis: y and x, or z, y and x.
 
     Parameters
     ----------
@@ -62,15 +63,15 @@ class Sizes:
         Smallest picture it takes.
     """
 
-    field: int
-    step: int
-    halo: int
-    minimum: int
+    field: tuple[int, ...]
+    step: tuple[int, ...]
+    halo: tuple[int, ...]
+    minimum: tuple[int, ...]
 
     @property
-    def described_minimum(self) -> int:
-        """Smallest size in ``rdf.yaml``, whose format demands more than two halos, on the grid of `step`."""
-        return 2 * self.halo + self.step
+    def described_minimum(self) -> tuple[int, ...]:
+        """Smallest sizes in ``rdf.yaml``, whose format demands more than two halos, on the grid of `step`."""
+        return tuple(2 * halo + step for halo, step in zip(self.halo, self.step, strict=True))
 
 
 def write_package(
@@ -115,7 +116,13 @@ def write_package(
     progress("exporting", 0, 5)
     sizes = measure_sizes(trained)
     progress("exporting", 1, 5)
-    model = export_onnx(trained.module, trained.outputs, properties(trained, sizes))
+    model = export_onnx(
+        trained.module,
+        trained.outputs,
+        properties(trained, sizes),
+        axes=trained.axes,
+        channels=channels_of(trained),
+    )
     progress("exporting", 2, 5)
     test_input = example_picture(trained.sample, sizes)
     test_output = _run_torch(trained, test_input)
@@ -132,31 +139,45 @@ def write_package(
         "name": description["name"],
         "id": description["id"],
         "sha256": hashlib.sha256(model).hexdigest(),
-        "halo": sizes.halo,
-        "step": sizes.step,
-        "minimum": sizes.minimum,
-        "receptive_field": sizes.field,
+        "halo": brief(sizes.halo),
+        "step": brief(sizes.step),
+        "minimum": brief(sizes.minimum),
+        "receptive_field": brief(sizes.field),
         "opset": OPSET,
         "bytes": out.stat().st_size,
         "onnx_difference": difference,
     }
 
 
+def channels_of(trained: Trained) -> int:
+    """Return how many channels a denoiser takes at once."""
+    return 1 if trained.sample.ndim == trained.dims else trained.sample.shape[0]
+
+
 def measure_sizes(trained: Trained) -> Sizes:
     """Measure the receptive field of a network and derive its sizes."""
-    step = 2**trained.depth
-    field = receptive_field(trained.module, step, float(trained.stats["mean"]), float(trained.stats["std"]) or 1.0)
-    return Sizes(field, step, -(-field // step) * step, max(8, step))
+    steps = (2**trained.depth,) * trained.dims
+    kwargs, stats = trained.architecture_kwargs, trained.stats
+    mean, std = kwargs.get("input_mean", stats["mean"]), kwargs.get("input_std", stats["std"]) or 1.0
+    field = receptive_field(trained.module, steps, mean, std, channels=channels_of(trained))
+    if trained.dims == 2:  # planes are turned and mirrored in training, and tiled alike along y and x
+        field = (max(field),) * 2
+    halo = tuple(-(-pixels // step) * step for pixels, step in zip(field, steps, strict=True))
+    return Sizes(field, steps, halo, tuple(max(8, step) for step in steps))
 
 
 def properties(trained: Trained, sizes: Sizes) -> dict[str, str]:
-    """Return the string properties of the ONNX file, from which it runs without any other file."""
+    """Return the string properties of the ONNX file, from which it runs without any other file.
+
+    Sizes are one number for planes ("28"), and three for volumes, in the order z, y, x ("12,28,28"); what differs from
+    channel to channel is a list as well.
+    """
     kwargs, stats = trained.architecture_kwargs, trained.stats
     values = {
         "axes": trained.axes,
-        "halo": sizes.halo,
-        "step": sizes.step,
-        "min": sizes.minimum,
+        "halo": brief(sizes.halo),
+        "step": brief(sizes.step),
+        "min": brief(sizes.minimum),
         "outputs": ",".join(trained.outputs),
         "unit": trained.unit,
         "method": trained.method,
@@ -164,29 +185,35 @@ def properties(trained: Trained, sizes: Sizes) -> dict[str, str]:
         "input_mean": _plain(kwargs.get("input_mean", stats["mean"])),
         "input_std": _plain(kwargs.get("input_std", stats["std"])),
     }
-    return {PREFIX + key: str(value) for key, value in values.items()}
+    return {
+        PREFIX + key: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in values.items()
+    }
 
 
 def example_picture(sample: NDArray[np.float32], sizes: Sizes) -> NDArray[np.float32]:
-    """Cut the real sample to an allowed size of at most 128 pixels, mirrored at its border where it is too small.
+    """Cut the real sample to an allowed size, mirrored at its border where it is too small.
 
     Parameters
     ----------
     sample
-        Axes YX.
+        Axes YX or ZYX, with C in front where there are several channels.
     sizes
         Of the network.
 
     Returns
     -------
     ndarray
-        Axes NCYX, N = C = 1.
+        Axes NC(Z)YX, N = 1: planes of at most 128 pixels, the smallest allowed volume.
     """
-    least, step = sizes.described_minimum, sizes.step
-    wanted = [max(least, least + (min(side, _TEST_SIDE) - least) // step * step) for side in sample.shape]
-    missing = [(0, max(0, goal - side)) for goal, side in zip(wanted, sample.shape, strict=True)]
-    picture = np.pad(sample, missing, mode="symmetric")[: wanted[0], : wanted[1]]
-    return np.ascontiguousarray(picture[np.newaxis, np.newaxis], dtype=np.float32)
+    sample = sample.reshape(-1, *sample.shape[-len(sizes.step) :])
+    wanted = [
+        max(least, least + (min(side, _TEST_SIDE) - least) // step * step) if len(sizes.step) == 2 else least
+        for side, least, step in zip(sample.shape[1:], sizes.described_minimum, sizes.step, strict=True)
+    ]
+    missing = [(0, 0), *((0, max(0, goal - side)) for goal, side in zip(wanted, sample.shape[1:], strict=True))]
+    picture = np.pad(sample, missing, mode="symmetric")[(slice(None), *map(slice, wanted))]
+    return np.ascontiguousarray(picture[np.newaxis], dtype=np.float32)
 
 
 def _run_torch(trained: Trained, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -226,14 +253,14 @@ def _files(
         "architecture.py": Path(trained.architecture_file).read_bytes(),
         "environment.yaml": ENVIRONMENT.encode(),
         "test_input.npy": _npy(test_input),
-        "sample_input.tif": _tiff(test_input[0, 0]),
-        "cover.png": cover(test_input[0, 0], test_outputs[0][0, 0]),
+        "sample_input.tif": _tiff(test_input[0]),
+        "cover.png": cover(_middle(test_input), _middle(test_outputs[0])),
         RECORD: _record(trained, sizes),
     }
     for name, array in zip(trained.outputs, test_outputs, strict=True):
         suffix = "" if name == trained.outputs[0] else f"_{name}"
         files[f"test_output{suffix}.npy"] = _npy(array)
-        files[f"sample_output{suffix}.tif"] = _tiff(array[0, 0])
+        files[f"sample_output{suffix}.tif"] = _tiff(array[0])
     description = describe(trained, card, sizes, files)
     files["README.md"] = readme(trained, card, description).encode()
     description["documentation"] = "README.md"
@@ -277,8 +304,8 @@ def describe(trained: Trained, card: Card, sizes: Sizes, files: Mapping[str, byt
         "documentation": "",
         "covers": ["cover.png"],
         "attachments": [entry(RECORD)],
-        "inputs": [_tensor("input", trained, sizes, entry)],
-        "outputs": [_tensor(name, trained, sizes, entry) for name in trained.outputs],
+        "inputs": [_tensor("input", trained, sizes, channels_of(trained), entry)],
+        "outputs": [_tensor(name, trained, sizes, _output_channels(trained), entry) for name in trained.outputs],
         "weights": _weights(trained, entry),
         "config": {
             "bioimageio": {
@@ -288,17 +315,19 @@ def describe(trained: Trained, card: Card, sizes: Sizes, files: Mapping[str, byt
     }
 
 
-def _tensor(name: str, trained: Trained, sizes: Sizes, entry: Any) -> dict[str, Any]:
+def _tensor(name: str, trained: Trained, sizes: Sizes, channels: int, entry: Any) -> dict[str, Any]:
     is_input = name == "input"
     suffix = "" if is_input or name == trained.outputs[0] else f"_{name}"
     kind = "input" if is_input else f"output{suffix}"
-    axes: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": ["channel0"]}]
-    for letter in "yx":
+    names = [f"channel{number}" for number in range(channels)]
+    axes: list[dict[str, Any]] = [{"type": "batch"}, {"type": "channel", "channel_names": names}]
+    for position, letter in enumerate(trained.axes[2:].lower()):
         if is_input:
-            axes.append({"type": "space", "id": letter, "size": {"min": sizes.described_minimum, "step": sizes.step}})
+            size: dict[str, Any] = {"min": sizes.described_minimum[position], "step": sizes.step[position]}
+            axes.append({"type": "space", "id": letter, "size": size})
         else:
             size = {"tensor_id": "input", "axis_id": letter}
-            axes.append({"type": "space", "id": letter, "size": size, "halo": sizes.halo})
+            axes.append({"type": "space", "id": letter, "size": size, "halo": sizes.halo[position]})
     return {
         "id": name,
         "description": f"{'noisy' if is_input else name} picture [{trained.unit}]",
@@ -307,6 +336,10 @@ def _tensor(name: str, trained: Trained, sizes: Sizes, entry: Any) -> dict[str, 
         "test_tensor": entry(f"test_{kind}.npy"),
         "sample_tensor": entry(f"sample_{kind}.tif"),
     }
+
+
+def _output_channels(trained: Trained) -> int:
+    return int(trained.architecture_kwargs.get("net", {}).get("out_channels", 1))
 
 
 def _weights(trained: Trained, entry: Any) -> dict[str, Any]:
@@ -328,14 +361,24 @@ def _weights(trained: Trained, entry: Any) -> dict[str, Any]:
 
 def _description(trained: Trained) -> str:
     return (
-        f"Denoises two-dimensional pictures from raw counts to denoised counts; trained with the method "
+        f"Denoises {'two' if trained.dims == 2 else 'three'}-dimensional pictures from raw counts to denoised counts; "
+        f"trained with the method "
         f"{trained.method} of Quietframe. Normalisation is fixed and inside the network: for pictures of the same "
         "camera, gain and unit as the training data."
     )
 
 
 def _tags(trained: Trained) -> list[str]:
-    return ["2d", "denoising", "image-restoration", "unet", "pytorch", "quietframe", trained.method, "fiji"]
+    return [
+        f"{trained.dims}d",
+        "denoising",
+        "image-restoration",
+        "unet",
+        "pytorch",
+        "quietframe",
+        trained.method,
+        "fiji",
+    ]
 
 
 def _record(trained: Trained, sizes: Sizes) -> bytes:
@@ -344,7 +387,12 @@ def _record(trained: Trained, sizes: Sizes) -> bytes:
         "method": trained.method,
         "unit": trained.unit,
         "outputs": list(trained.outputs),
-        "sizes": {"receptive_field": sizes.field, "halo": sizes.halo, "step": sizes.step, "minimum": sizes.minimum},
+        "sizes": {
+            "receptive_field": brief(sizes.field),
+            "halo": brief(sizes.halo),
+            "step": brief(sizes.step),
+            "minimum": brief(sizes.minimum),
+        },
         "settings": trained.settings,
         "statistics": trained.stats,
         "provenance": trained.provenance,
@@ -390,9 +438,22 @@ def _npy(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
+def _middle(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return one plane of a batch: the first channel, of a volume the middle slice."""
+    first = batch[0, 0]
+    plane: NDArray[np.float32] = first if first.ndim == 2 else first[len(first) // 2]
+    return plane
+
+
 def _tiff(array: NDArray[Any]) -> bytes:
+    """Write axes C(Z)YX as ImageJ reads them: z before channels, nothing of length 1 in front."""
+    axes = "CYX" if array.ndim == 3 else "CZYX"
+    if array.shape[0] == 1:
+        array, axes = array[0], axes[1:]
+    elif array.ndim == 4:
+        array, axes = array.swapaxes(0, 1), "ZCYX"
     buffer = io.BytesIO()
-    tifffile.imwrite(buffer, array.astype(np.float32), imagej=True)
+    tifffile.imwrite(buffer, array.astype(np.float32), imagej=True, metadata={"axes": axes})
     return buffer.getvalue()
 
 

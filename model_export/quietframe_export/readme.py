@@ -17,7 +17,7 @@ _TEXT = """# {name}
 
 ## Use
 
-Give raw pictures ({unit}), 32-bit or integer, any height and width from {minimum} pixels on; do not normalise them.
+Give raw pictures ({unit}), 32-bit or integer, any {sizes} from {minimum} pixels on; do not normalise them.
 
 - Quietframe: `quietframe denoise noisy.tif denoised.tif --model {file}`
 - Fiji: Plugins > Quietframe > Quietframe Denoise, or deepImageJ (convert to 32-bit first)
@@ -56,6 +56,13 @@ another model; Quietframe warns when the statistics of a picture are far from th
 """
 
 
+_SIZES = {2: "height and width", 3: "depth, height and width"}
+
+
+def _sizes(values: list[int]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else ", ".join(map(str, values)) + " (z, y, x)"
+
+
 def readme(trained: Trained, card: Card, description: Mapping[str, Any]) -> str:
     """Write the README of a package.
 
@@ -68,15 +75,17 @@ def readme(trained: Trained, card: Card, description: Mapping[str, Any]) -> str:
     """
     provenance, stats = trained.provenance, trained.stats
     names = ", ".join(str(entry.get("name")) for entry in provenance.get("files", ()))
-    axis = description["outputs"][0]["axes"][-1]
+    axes = description["outputs"][0]["axes"][2:]
+    steps = [2**trained.depth for _ in axes]
     return _TEXT.format(
         name=description["name"],
         description=description["description"],
         unit=trained.unit,
         file="model.zip",
-        halo=axis["halo"],
-        step=2**trained.depth,
-        minimum=max(8, 2**trained.depth),
+        sizes=_SIZES[trained.dims],
+        halo=_sizes([axis["halo"] for axis in axes]),
+        step=_sizes(steps),
+        minimum=_sizes([max(8, step) for step in steps]),
         intended_use=card.intended_use or _NOT_SAID,
         method=trained.method,
         steps=provenance.get("steps", "unknown"),

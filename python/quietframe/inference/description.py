@@ -7,8 +7,7 @@ bioimage.io model description, format 0.4 and 0.5.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,21 +27,21 @@ class Tensors:
     axes, output_axes
         Letters over NCTZYX, in the order of the tensors.
     size
-        Height and width where they are fixed, else None.
+        Height and width (depth, height and width) where they are fixed, else None.
     minimum, step
-        Allowed sizes are ``minimum + n * step`` pixels.
+        Allowed sizes are ``minimum + n * step`` pixels, one number per axis of space.
     halo
-        Pixels per side that the network needs as context.
+        Pixels per side that the network needs as context, one number per axis of space.
     preprocessing, postprocessing
         What to do around the network.
     """
 
     axes: str
     output_axes: str
-    size: tuple[int, int] | None
-    minimum: int
-    step: int
-    halo: int
+    size: tuple[int, ...] | None
+    minimum: tuple[int, ...]
+    step: tuple[int, ...]
+    halo: tuple[int, ...]
     preprocessing: tuple[Step, ...]
     postprocessing: tuple[Step, ...]
 
@@ -91,10 +90,12 @@ def read_tensors(description: Mapping[str, Any], where: str) -> Tensors:
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{where}: the tensors are not described as the format demands ({error!r})") from error
     for axes in (tensors.axes, tensors.output_axes):
-        if "Y" not in axes or "X" not in axes or "Z" in axes or len(set(axes)) != len(axes):
-            raise InputError(f"{where}: a tensor has axes {axes}; two-dimensional models (Y and X, no Z) are run")
-    check_steps(tensors.preprocessing, f"{where}, preprocessing")
-    check_steps(tensors.postprocessing, f"{where}, postprocessing")
+        if not {"Y", "X"} <= set(axes) or len(set(axes)) != len(axes) or ("Z" in axes) != ("Z" in tensors.axes):
+            raise InputError(
+                f"{where}: a tensor has axes {axes}; models of planes (Y and X) or volumes (Z, Y and X) are run"
+            )
+    check_steps(tensors.preprocessing, f"{where}, preprocessing", len(tensors.step))
+    check_steps(tensors.postprocessing, f"{where}, postprocessing", len(tensors.step))
     return tensors
 
 
@@ -148,22 +149,28 @@ def _mappings(root: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _read_05(tensor: Mapping[str, Any], output: Mapping[str, Any]) -> Tensors:
-    spatial = [axis for axis in tensor["axes"] if axis["type"] == "space" and axis.get("id", "x") in "yx"]
-    sizes = [axis["size"] for axis in spatial]
+    given = {_letter_05(axis): axis for axis in tensor["axes"]}
+    halos = {_letter_05(axis): int(axis.get("halo", 0)) for axis in output["axes"]}
+    space = [letter for letter in "ZYX" if letter in given]
+    sizes = [given[letter]["size"] for letter in space]
     fixed = all(isinstance(size, int) for size in sizes)
-    flexible = [size for size in sizes if not isinstance(size, int)]
-    step = math.lcm(*(max(1, int(size["step"])) for size in flexible))
-    halo = max(int(axis.get("halo", 0)) for axis in output["axes"])
+    grid = [(size, 1) if isinstance(size, int) else (int(size["min"]), int(size["step"])) for size in sizes]
+    steps = tuple(max(1, step) for _, step in grid)
     return Tensors(
-        axes="".join(_letter_05(axis) for axis in tensor["axes"]),
-        output_axes="".join(_letter_05(axis) for axis in output["axes"]),
-        size=(sizes[0], sizes[1]) if fixed else None,
-        minimum=max((int(size["min"]) for size in flexible), default=1),
-        step=step,
-        halo=-(-halo // step) * step,
+        axes="".join(given),
+        output_axes="".join(halos),
+        size=tuple(sizes) if fixed else None,
+        minimum=tuple(least for least, _ in grid),
+        step=steps,
+        halo=_on_grid([halos.get(letter, 0) for letter in space], steps),
         preprocessing=tuple(Step(str(s["id"]), s.get("kwargs") or {}) for s in tensor.get("preprocessing") or ()),
         postprocessing=tuple(Step(str(s["id"]), s.get("kwargs") or {}) for s in output.get("postprocessing") or ()),
     )
+
+
+def _on_grid(halos: Sequence[int], steps: Sequence[int]) -> tuple[int, ...]:
+    """Round halos up to the grid on which tiles start."""
+    return tuple(-(-halo // step) * step for halo, step in zip(halos, steps, strict=True))
 
 
 def _letter_05(axis: Mapping[str, Any]) -> str:
@@ -174,23 +181,23 @@ def _letter_05(axis: Mapping[str, Any]) -> str:
 
 
 def _read_04(tensor: Mapping[str, Any], output: Mapping[str, Any]) -> Tensors:
-    axes = str(tensor["axes"])
-    at = [axes.index("y"), axes.index("x")]
-    shape = tensor["shape"]
-    size, minimum, step = None, 1, 1
+    axes, shape = _letters_04(str(tensor["axes"])), tensor["shape"]
+    at = [axes.index(letter) for letter in "ZYX" if letter in axes]
+    size, minimum, steps = None, (1,) * len(at), (1,) * len(at)
     if isinstance(shape, dict):
-        minimum = max(int(shape["min"][i]) for i in at)
-        step = math.lcm(*(max(1, int(shape["step"][i])) for i in at))
+        minimum = tuple(int(shape["min"][i]) for i in at)
+        steps = tuple(max(1, int(shape["step"][i])) for i in at)
     else:
-        size = (int(shape[at[0]]), int(shape[at[1]]))
-    halo = max((int(value) for value in output.get("halo") or ()), default=0)
+        size = tuple(int(shape[i]) for i in at)
+    output_axes = _letters_04(str(output["axes"]))
+    halos = dict(zip(output_axes, map(int, output.get("halo") or ()), strict=False))
     return Tensors(
-        axes=_letters_04(axes),
-        output_axes=_letters_04(str(output["axes"])),
+        axes=axes,
+        output_axes=output_axes,
         size=size,
         minimum=minimum,
-        step=step,
-        halo=-(-halo // step) * step,
+        step=steps,
+        halo=_on_grid([halos.get(axes[i], 0) for i in at], steps),
         preprocessing=tuple(Step(str(s["name"]), s.get("kwargs") or {}) for s in tensor.get("preprocessing") or ()),
         postprocessing=tuple(Step(str(s["name"]), s.get("kwargs") or {}) for s in output.get("postprocessing") or ()),
     )

@@ -1,31 +1,34 @@
-"""Denoise pictures of any size, plane by plane and tile by tile: peak memory is a plane and a tile's activations.
+"""Denoise pictures of any size, tile by tile: in memory are a tile's activations and what is small.
 
-Every YX plane of a stack or hyperstack is denoised by itself. Outputs are float32 and keep axes, calibration, slice
-labels and Info; settings are added to Info.
+A network of planes denoises every YX plane by itself, a network of volumes every ZYX volume; one of several channels
+takes all channels at once. Planes and volumes that are too large for memory lie in a file beside the output while they
+are worked on. Outputs are float32 and keep axes, calibration, slice labels and Info; settings are added to Info.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, OptionError
+from ..errors import InputError
 from ..images import Image, ImageMeta, ImageReader, open_image, require_gray, write_planes
 from ..outputs import check_output
 from ..progress import Progress, silent
-from .processing import apply_steps
+from .blocks import brief, denoise_array, sides_for
+from .mismatch import coarse, mismatch, thinned
 from .runner import Runner
-from .tiles import plan_tiles, tile_side
+from .scratch import Scratch, is_large, release
+from .tiles import TileSize
 
-TileSize = int | Literal["auto"] | None
 Plane = NDArray[np.float32]
+Load = Callable[[int], NDArray[Any]]
 
 _SAMPLED_PLANES = 5
 _FILE_ORDER = "TZC"
@@ -43,15 +46,41 @@ class Denoised:
     meta
         Shape, axes, calibration, Info and labels of it.
     tile
-        Side of the tiles in pixels, 0 for one shot.
+        Side of the tiles in pixels, one per axis where they differ; 0 for one shot.
     warnings
         Sentences about pictures that are far from the training data, and what reading took for granted.
+    others
+        Further outputs: name -> the file that was written.
     """
 
     path: Path
     meta: ImageMeta
-    tile: int
+    tile: int | list[int]
     warnings: tuple[str, ...]
+    others: Mapping[str, Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which planes a network takes together, and where its results go.
+
+    Parameters
+    ----------
+    shape, axes
+        Of the result; axes end in YX.
+    groups
+        Numbers of the planes that are denoised together, axes (group, C, Z).
+    sources
+        For each plane of the result its group, channel and slice in it.
+    channels
+        Channels of a group's result.
+    """
+
+    shape: tuple[int, ...]
+    axes: str
+    groups: NDArray[np.int64]
+    sources: tuple[tuple[int, int, int], ...]
+    channels: int
 
 
 def denoise_plane(
@@ -62,20 +91,14 @@ def denoise_plane(
     name: str = "the picture",
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Plane:
-    """Denoise one YX picture.
+    """Denoise one YX picture with a network of planes.
 
     Parameters
     ----------
     plane
         Axes YX, raw counts, any real type; computed as float32.
-    runner
-        The network.
-    tile
-        As `quietframe.inference.tiles.plan_tiles`.
-    name
-        What to call the picture in an error.
-    report
-        Called with the number of tiles done, and of all.
+    runner, tile, name, report
+        As `quietframe.inference.blocks.denoise_array`.
 
     Returns
     -------
@@ -84,38 +107,25 @@ def denoise_plane(
 
     Raises
     ------
-    InputError
-        When a pixel is NaN or infinite, the picture is smaller than the network's minimum, or the network fails.
-    OptionError
-        When `tile` is too small, or the network does not say what context its tiles need.
+    InputError, OptionError
+        As `denoise_array`, and when the network takes volumes.
     """
-    counts = _finite(plane, name)[np.newaxis, np.newaxis]
-    package = runner.package
-    _check_channels(runner)
-    height, width = plane.shape
-    side = _side(plane.shape, tile, runner)
-    tiles = plan_tiles(height, width, side, package.halo, package.step, package.minimum)
-    prepared = apply_steps(package.preprocessing, counts)
-    result = np.empty((1, 1, height, width), np.float32)
-    for number, part in enumerate(tiles):
-        region = prepared[:, :, part.in_y0 : part.in_y1, part.in_x0 : part.in_x1]
-        output = runner.run(region)[0]
-        if output.shape[:2] != (1, 1):
-            raise InputError(f"{package.path} returns {output.shape[1]} channels; models that return one are run")
-        rows = slice(part.out_y0 - part.in_y0, part.out_y1 - part.in_y0)
-        columns = slice(part.out_x0 - part.in_x0, part.out_x1 - part.in_x0)
-        result[:, :, part.out_y0 : part.out_y1, part.out_x0 : part.out_x1] = output[:, :, rows, columns]
-        report(number + 1, len(tiles))
-    denoised: Plane = apply_steps(package.postprocessing, result)[0, 0]
-    if not np.isfinite(denoised).all():
-        raise InputError(f"{package.path} returns NaN or infinite values for {name}; its weights are damaged")
-    return denoised
+    _check_axes(runner, "YX", plane.shape)
+    result: Plane = denoise_array(plane[np.newaxis], runner, tile=tile, name=name, report=report)[0][0]
+    return result
 
 
 def denoise_image(
     image: Image, runner: Runner, *, tile: TileSize = "auto", command: str = "denoise", progress: Progress = silent
 ) -> Image:
-    """Denoise every plane of an image in memory.
+    """Denoise an image in memory; the first of `denoise_outputs`."""
+    return next(iter(denoise_outputs(image, runner, tile=tile, command=command, progress=progress).values()))
+
+
+def denoise_outputs(
+    image: Image, runner: Runner, *, tile: TileSize = "auto", command: str = "denoise", progress: Progress = silent
+) -> dict[str, Image]:
+    """Denoise an image in memory and give every output of the network.
 
     Parameters
     ----------
@@ -132,22 +142,35 @@ def denoise_image(
 
     Returns
     -------
-    Image
-        The same shape and axes, float32, Info with the settings.
+    dict
+        Name of the output -> image of the same shape and axes, float32, Info with the settings. The channel axis is as
+        long as the network says.
 
     Raises
     ------
     InputError, OptionError
-        As `denoise_plane`; and for colour pictures.
+        As `quietframe.inference.blocks.denoise_array`; for colour pictures; when the axes do not fit the network.
     """
     require_gray(image)
     planes = image.array.reshape(-1, *image.array.shape[-2:])
-    sampled = list(planes[_sampled(len(planes))])
-    warnings = (*mismatch(runner, sampled), *coarse(sampled))
-    info = _info(runner, _side(planes.shape, tile, runner), command, warnings)
-    results = _each(lambda index: planes[index], range(len(planes)), runner, tile, progress)
-    array = np.stack(list(results)).reshape(image.array.shape)
-    return replace(image, array=array, info={**image.info, **info}, remarks=(*image.remarks, *warnings))
+    numbers = np.arange(len(planes)).reshape(image.array.shape[:-2])
+    plan = plan_planes(image.meta, numbers, runner)
+    warnings = _warnings(runner, image.meta, lambda index: planes[index])
+    info = _info(runner, _sides(plan, tile, runner), command, warnings)
+    work = Work(plan, lambda index: planes[index], planes.dtype, runner, tile, Scratch(None), progress)
+    results = [np.empty(plan.shape, np.float32) for _ in runner.outputs]
+    flat = [array.reshape(-1, *plan.shape[-2:]) for array in results]
+    for number, outputs in enumerate(work.planes()):
+        for array, output in zip(flat, outputs, strict=True):
+            array[number] = output
+    labels = image.labels if len(flat[0]) == len(planes) else ()
+    return {
+        name: replace(
+            image, array=array, axes=plan.axes, labels=labels, info={**image.info, **info, **_named(runner, name)},
+            remarks=(*image.remarks, *warnings),
+        )
+        for name, array in zip(runner.outputs, results, strict=True)
+    }  # fmt: skip
 
 
 def denoise_file(
@@ -155,13 +178,14 @@ def denoise_file(
     out: str | os.PathLike[str],
     runner: Runner,
     *,
+    others: Mapping[str, Path] | None = None,
     axes: str | None = None,
     tile: TileSize = "auto",
     command: str = "denoise",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> Denoised:
-    """Denoise a file into another, plane by plane.
+    """Denoise a file into another.
 
     Parameters
     ----------
@@ -169,154 +193,223 @@ def denoise_file(
         Files as `quietframe.images.open_image` and `write_planes` take them.
     runner
         The network.
+    others
+        Files for further outputs of the network: name -> file.
     axes
         Axes of `source` when its own are wrong.
     tile, command, progress
-        As `denoise_image`.
+        As `denoise_outputs`.
     overwrite
-        Whether an existing `out` may be replaced.
+        Whether an existing file may be replaced.
 
     Raises
     ------
     InputError, OptionError, OutputError
-        As `denoise_plane`, `open_image` and `write_planes`.
+        As `denoise_outputs`, `open_image` and `write_planes`.
     """
     out = check_output(out, overwrite=overwrite)
+    others = {name: check_output(path, overwrite=overwrite) for name, path in (others or {}).items()}
+    _check_outputs(runner, others)
     with open_image(source, axes=axes) as reader:
         require_gray(reader, source)
-        side = _side(reader.shape, tile, runner)
-        sampled = [reader.plane(index) for index in _sampled(reader.n_planes)]
-        warnings = (*mismatch(runner, sampled), *coarse(sampled))
-        meta, order = _file_order(reader, out)
-        meta = replace(meta, info={**meta.info, **_info(runner, side, command, warnings)})
-        planes = _each(reader.plane, order, runner, tile, progress)
-        write_planes(out, planes, meta, overwrite=overwrite)
-        return Denoised(out, meta, side, (*reader.remarks, *warnings))
+        scratch = Scratch(out.parent)
+        ordered, numbers = _file_order(reader, out)
+        plan = plan_planes(ordered, numbers, runner)
+        sides = _sides(plan, tile, runner)
+        warnings = _warnings(runner, reader.meta, reader.plane)
+        info = {**reader.meta.info, **_info(runner, sides, command, warnings)}
+        meta = replace(_result_meta(reader, ordered, plan), info=info)
+        work = Work(plan, reader.plane, reader.dtype, runner, tile, scratch, progress)
+        kept = {name: scratch.array((meta.n_planes, *meta.shape[-2:]), np.float32) for name in others}
+        write_planes(out, _first(work.planes(), runner, kept), meta, overwrite=overwrite)
+        for name, path in others.items():
+            described = replace(meta, info={**meta.info, **_named(runner, name)})
+            write_planes(path, kept[name], described, overwrite=overwrite)
+        return Denoised(out, meta, sides, (*reader.remarks, *warnings), others)
 
 
-def mismatch(runner: Runner, planes: Sequence[NDArray[Any]]) -> tuple[str, ...]:
-    """Compare pictures with the training data of a model.
+def plan_planes(meta: ImageMeta, numbers: NDArray[np.int64], runner: Runner) -> Plan:
+    """Say which planes the network takes together.
 
-    A picture is far from it when its median is outside the training data's 1st to 99.9th percentile by more than a
-    quarter of that width, or its standard deviation is more than 5 times larger or smaller. Both happen with another
-    camera, gain, offset or unit, for which a fixed normalisation is wrong.
+    Parameters
+    ----------
+    meta
+        Shape and axes of the picture, in the order of the result.
+    numbers
+        Number of each plane where it is read; the shape is that of the picture without YX.
+    runner
+        The network.
 
-    Returns
-    -------
-    tuple of str
-        One sentence per deviation; empty when there is none, or the package has no statistics.
+    Raises
+    ------
+    InputError
+        When the axes do not fit the network.
     """
-    known = runner.package.statistics
-    if not {"p01", "p999", "std"} <= set(known):
-        return ()
-    values = np.concatenate([_thinned(plane) for plane in planes])
-    median, std = float(np.median(values)), float(values.std())
-    low, high = known["p01"], known["p999"]
-    margin = 0.25 * (high - low)
-    said = []
-    if not low - margin <= median <= high + margin:
-        said.append(
-            f"the median of this picture is {median:.4g}, but the model was trained on counts from {low:.4g} to "
-            f"{high:.4g}: check unit, gain and offset, or train on pictures like this"
-        )
-    if known["std"] > 0 and not known["std"] / 5 <= std <= known["std"] * 5:
-        said.append(
-            f"the standard deviation of this picture is {std:.4g}, but the model was trained on {known['std']:.4g}: "
-            "check unit and gain, or train on pictures like this"
-        )
-    return tuple(said)
+    _check_axes(runner, meta.axes, meta.shape)
+    lead, shape = meta.axes[:-2], meta.shape[:-2]
+    joint = (runner.channels or 1) > 1
+    inner = [letter for letter in ("C" if joint else "", "Z" if "Z" in runner.package.space else "") if letter]
+    outer = [letter for letter in lead if letter not in inner]
+    turned = numbers.transpose([lead.index(letter) for letter in (*outer, *inner)])
+    sizes = {letter: shape[lead.index(letter)] for letter in lead}
+    groups = turned.reshape(-1, sizes["C"] if joint else 1, sizes["Z"] if "Z" in inner else 1)
+    channels = runner.output_channels or 1
+    if joint:
+        sizes["C"] = channels
+    elif channels != 1:
+        raise InputError(f"{runner.package.path} returns {channels} channels; models that return one are run")
+    kept = [letter for letter in lead if not (letter == "C" and joint and channels == 1)]
+    place = np.arange(len(groups)).reshape([sizes[letter] for letter in outer])
+    sources = []
+    for position in np.ndindex(*(sizes[letter] for letter in kept)):
+        at = dict(zip(kept, position, strict=True))
+        group = int(place[tuple(at[letter] for letter in outer)])
+        sources.append((group, at["C"] if joint and channels > 1 else 0, at["Z"] if "Z" in inner else 0))
+    result = (*(sizes[letter] for letter in kept), *meta.shape[-2:])
+    return Plan(result, "".join(kept) + "YX", groups, tuple(sources), channels)
 
 
-def coarse(planes: Sequence[NDArray[Any]]) -> tuple[str, ...]:
-    """Name pictures on so large an offset that float32, in which networks compute, rounds their noise away.
+@dataclass(frozen=True)
+class Work:
+    """A picture being denoised: what to do, on what, with what."""
 
-    Returns
-    -------
-    tuple of str
-        One sentence when rounding errs by more than 1 % of the standard deviation (rms); else empty.
-    """
-    values = np.concatenate([_thinned(plane) for plane in planes])
-    with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 are refused with their plane
-        error = float(np.sqrt(np.mean((values - values.astype(np.float32)) ** 2)))
-        std = float(values.std())
-    if not (np.isfinite(error) and error > 0.01 * std):
-        return ()
-    return (
-        f"float32, in which networks compute, rounds pixels near {values.mean():.4g} by {error:.2g} (rms), but their "
-        f"standard deviation is only {std:.2g}: subtract a constant offset first, and train on pictures without it",
-    )
+    plan: Plan
+    load: Load
+    dtype: Any
+    runner: Runner
+    tile: TileSize
+    scratch: Scratch
+    progress: Progress
+
+    def planes(self) -> Iterator[list[Plane]]:
+        """Give the planes of the result in order, each with one array per output."""
+        plan = self.plan
+        left = [plan.channels * plan.groups.shape[2]] * len(plan.groups)
+        done: dict[int, list[NDArray[np.float32]]] = {}
+        for group, channel, depth in plan.sources:
+            if group not in done:
+                done[group] = self._denoise(group)
+            yield [array[channel, depth] for array in done[group]]
+            for array in done[group]:
+                release(array)
+            left[group] -= 1
+            if not left[group]:
+                del done[group]
+
+    def _denoise(self, group: int) -> list[NDArray[np.float32]]:
+        """Denoise planes that belong together; axes CZYX, whatever the network takes."""
+        numbers, count = self.plan.groups[group], len(self.plan.groups)
+        name = _name(self.plan, group, self.runner)
+
+        def report(done: int, total: int) -> None:
+            self.progress("denoising", group * total + done, count * total)
+
+        volumes = "Z" in self.runner.package.space
+        if numbers.size == 1 and not is_large(self.plan.shape[-2:], self.dtype):
+            source = self.load(int(numbers[0, 0]))[np.newaxis, np.newaxis]
+        else:
+            source = self.scratch.array((*numbers.shape, *self.plan.shape[-2:]), self.dtype)
+            for channel, depth in np.ndindex(*numbers.shape):
+                source[channel, depth] = self.load(int(numbers[channel, depth]))
+                release(source)
+        results = denoise_array(
+            source if volumes else source[:, 0], self.runner, tile=self.tile, name=name, report=report,
+            scratch=self.scratch,
+        )  # fmt: skip
+        return results if volumes else [array[:, np.newaxis] for array in results]
 
 
-def _each(
-    load: Callable[[int], NDArray[Any]], order: Sequence[int], runner: Runner, tile: TileSize, progress: Progress
-) -> Iterator[Plane]:
-    """Denoise planes one after the other; progress counts tiles of all of them."""
-    for number, index in enumerate(order):
-
-        def report(done: int, total: int, number: int = number) -> None:
-            progress("denoising", number * total + done, len(order) * total)
-
-        name = "the picture" if len(order) == 1 else f"plane {index + 1} of {len(order)}"
-        yield denoise_plane(load(index), runner, tile=tile, name=name, report=report)
+def _name(plan: Plan, group: int, runner: Runner) -> str:
+    if len(plan.groups) == 1:
+        return "the picture"
+    if plan.groups[group].size == 1:
+        return f"plane {plan.groups[group, 0, 0] + 1} of {plan.groups.size}"
+    return f"{'volume' if 'Z' in runner.package.space else 'picture'} {group + 1} of {len(plan.groups)}"
 
 
-def _side(shape: Sequence[int], tile: TileSize, runner: Runner) -> int:
-    """Return the side of the tiles, 0 for one shot; others' networks that declare no context are run in one shot."""
-    package = runner.package
-    if package.halo == 0 and package.kind != "quietframe":
-        if tile in ("auto", None, 0):
-            return 0
-        raise OptionError(
-            f"tile {tile}: {package.path} does not declare the context (halo) its tiles need, so tiles would leave "
-            "seams; use --tile 0 (the whole picture at once)"
-        )
-    return tile_side(shape[-2], shape[-1], tile)
+def _first(planes: Iterator[list[Plane]], runner: Runner, kept: Mapping[str, NDArray[np.float32]]) -> Iterator[Plane]:
+    """Give the planes of the first output; put those of the others aside."""
+    for number, outputs in enumerate(planes):
+        for name, array in kept.items():
+            array[number] = outputs[runner.outputs.index(name)]
+            release(array)
+        yield outputs[0]
 
 
-def _check_channels(runner: Runner) -> None:
-    if runner.channels not in (None, 1):
+def _check_axes(runner: Runner, axes: str, shape: Sequence[int]) -> None:
+    """Refuse a picture whose axes do not fit the network, with the sentence that helps."""
+    package, channels = runner.package, runner.channels or 1
+    if "Z" in package.space and "Z" not in axes:
         raise InputError(
-            f"{runner.package.path} takes {runner.channels} channels at once; models that take one are run"
+            f"{package.path} takes volumes (z, y, x); this picture has axes {axes}, shape {tuple(shape)}: if its "
+            f"planes are slices in z, say so (--axes {axes[:-3] + 'ZYX' if len(axes) > 2 else 'ZYX'}); else take a "
+            "model that was trained on planes"
         )
-
-
-def _finite(plane: NDArray[Any], name: str) -> Plane:
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite, which is counted below
-        counts = plane.astype(np.float32)
-    wrong = counts.size - int(np.count_nonzero(np.isfinite(counts)))
-    if wrong:
+    size = shape[axes.index("C")] if "C" in axes else 1
+    if channels > 1 and size != channels:
         raise InputError(
-            f"{name}: {wrong} of {counts.size} pixels are NaN, infinite or beyond float32; a network would spread them"
-            "; replace them first, e.g. by the median of their neighbours"
+            f"{package.path} takes {channels} channels at once; this picture has {size} (axes {axes}, shape "
+            f"{tuple(shape)}): give one with {channels} channels (axis C), or a model that takes one channel"
         )
-    return counts
 
 
-def _thinned(plane: NDArray[Any], most: int = 65_536) -> NDArray[np.float64]:
-    values = plane.reshape(-1)[:: max(1, plane.size // most)].astype(np.float64)
-    finite = values[np.isfinite(values)]
-    return finite if finite.size else np.zeros(1)
+def _check_outputs(runner: Runner, wanted: Mapping[str, Path]) -> None:
+    for name in wanted:
+        if name not in runner.outputs:
+            raise InputError(f"{runner.package.path} has no output {name}; it has {', '.join(runner.outputs)}")
+
+
+def _warnings(runner: Runner, meta: ImageMeta, load: Load) -> tuple[str, ...]:
+    """Look at some planes: whether the model was trained on such, and float32 can hold them."""
+    sampled = [thinned(load(index)) for index in _sampled(meta.n_planes)]
+    if (runner.channels or 1) == 1:
+        return (*mismatch(runner, sampled), *coarse(sampled))
+    at = meta.axes[:-2].index("C")
+    said: list[str] = []
+    numbers = np.moveaxis(np.arange(meta.n_planes).reshape(meta.shape[:-2]), at, 0).reshape(meta.shape[at], -1)
+    for channel, planes in enumerate(numbers):
+        said += mismatch(runner, [thinned(load(int(planes[index]))) for index in _sampled(len(planes))], channel)
+    return (*said, *coarse(sampled))
+
+
+def _sides(plan: Plan, tile: TileSize, runner: Runner) -> int | list[int]:
+    depth = (plan.groups.shape[2],) if "Z" in runner.package.space else ()
+    return sides_for((*depth, *plan.shape[-2:]), tile, runner)
 
 
 def _sampled(count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, count - 1, min(count, _SAMPLED_PLANES))})
 
 
-def _file_order(reader: ImageReader, out: Path) -> tuple[ImageMeta, list[int]]:
+def _file_order(reader: ImageReader, out: Path) -> tuple[ImageMeta, NDArray[np.int64]]:
     """Return the meta with leading axes in the order of the file to come, and the planes' numbers in that order."""
     meta = reader.meta
+    numbers = np.arange(reader.n_planes).reshape(meta.shape[:-2])
     if out.suffix.lower() == ".npy":
-        return meta, list(range(reader.n_planes))
+        return meta, numbers
     leading = meta.axes[:-2]
     order = sorted(range(len(leading)), key=lambda position: _FILE_ORDER.find(leading[position]))
-    numbers = np.arange(reader.n_planes).reshape(meta.shape[:-2]).transpose(order).reshape(-1).tolist()
-    shape = (*(meta.shape[position] for position in order), *meta.shape[-2:])
+    turned = numbers.transpose(order)
+    labels = tuple(meta.labels[number] for number in turned.flat) if len(meta.labels) == reader.n_planes else ()
     axes = "".join(leading[position] for position in order) + "YX"
-    labels = tuple(meta.labels[number] for number in numbers) if len(meta.labels) == reader.n_planes else meta.labels
-    return replace(meta, shape=shape, axes=axes, labels=labels), numbers
+    return replace(meta, shape=(*turned.shape, *meta.shape[-2:]), axes=axes, labels=labels or meta.labels), turned
 
 
-def _info(runner: Runner, side: int, command: str, warnings: Sequence[str]) -> dict[str, str]:
+def _result_meta(reader: ImageReader, meta: ImageMeta, plan: Plan) -> ImageMeta:
+    """Describe the result: the picture's own description where it has as many planes."""
+    labels = meta.labels if len(plan.sources) == reader.n_planes else ()
+    return replace(meta, shape=plan.shape, axes=plan.axes, labels=labels)
+
+
+def _named(runner: Runner, name: str) -> dict[str, str]:
+    return {"quietframe.output": name} if len(runner.outputs) > 1 else {}
+
+
+def _text(sizes: int | list[int]) -> str:
+    return ",".join(map(str, sizes)) if isinstance(sizes, list) else str(sizes)
+
+
+def _info(runner: Runner, sides: int | list[int], command: str, warnings: Sequence[str]) -> dict[str, str]:
     package = runner.package
     info = {
         "quietframe.version": version("quietframe"),
@@ -325,8 +418,8 @@ def _info(runner: Runner, side: int, command: str, warnings: Sequence[str]) -> d
         "quietframe.model_sha256": package.sha256,
         "quietframe.provider": runner.provider,
         "quietframe.provider_note": runner.provider_note,
-        "quietframe.tile": str(side) if side else "one shot",
-        "quietframe.halo": str(package.halo),
+        "quietframe.tile": _text(sides) if sides else "one shot",
+        "quietframe.halo": _text(brief(package.halo)),
     }
     for key in ("method", "unit"):
         if package.own(key):

@@ -28,6 +28,9 @@ from .description import declared_files, onnx_source, parse_yaml, read_tensors
 from .onnx_header import Header, read_header
 from .processing import Step
 
+OWN_AXES = {"NCYX": 2, "NCZYX": 3}
+"""Axes of Quietframe's networks, and for how many of them a size is given."""
+
 PREFIX = "quietframe."
 """Prefix of the string properties in an ONNX file of Quietframe."""
 
@@ -57,11 +60,11 @@ class Package:
     header
         Versions and string properties of the ONNX file.
     axes, output_axes
-        Letters over NCTYX, in the order of the network's tensors.
+        Letters over NCTZYX, in the order of the network's tensors.
     size
-        Height and width in pixels where the network takes only one size, else None.
+        Height and width (depth, height and width) in pixels where the network takes only one size, else None.
     minimum, step, halo
-        Smallest size, grid of the tiles and context per side, pixels.
+        Smallest size, grid of the tiles and context per side, pixels, one number per axis of `space`.
     any_size
         Whether the network itself pads every size from `minimum` on; otherwise only ``minimum + n * step`` runs.
     preprocessing, postprocessing
@@ -84,10 +87,10 @@ class Package:
     header: Header
     axes: str = "NCYX"
     output_axes: str = "NCYX"
-    size: tuple[int, int] | None = None
-    minimum: int = 1
-    step: int = 1
-    halo: int = 0
+    size: tuple[int, ...] | None = None
+    minimum: tuple[int, ...] = (1, 1)
+    step: tuple[int, ...] = (1, 1)
+    halo: tuple[int, ...] = (0, 0)
     any_size: bool = False
     preprocessing: tuple[Step, ...] = ()
     postprocessing: tuple[Step, ...] = ()
@@ -96,6 +99,11 @@ class Package:
     record: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> str:
+        """Axes of the pictures that the network takes: YX or ZYX."""
+        return "ZYX" if "Z" in self.axes else "YX"
 
     def own(self, key: str) -> str:
         """Return a property that Quietframe wrote into the ONNX file, e.g. ``own("unit")``; empty when absent."""
@@ -140,8 +148,6 @@ def read_package(path: str | os.PathLike[str]) -> Package:
         model=model,
         sha256=hashlib.sha256(model).hexdigest(),
         header=header,
-        axes=tensors.axes,
-        output_axes=tensors.output_axes,
         size=tensors.size,
         preprocessing=tensors.preprocessing,
         postprocessing=tensors.postprocessing,
@@ -153,7 +159,13 @@ def read_package(path: str | os.PathLike[str]) -> Package:
         **(
             _own_sizes(header, path)
             if own
-            else {"minimum": tensors.minimum, "step": tensors.step, "halo": tensors.halo}
+            else {
+                "axes": tensors.axes,
+                "output_axes": tensors.output_axes,
+                "minimum": tensors.minimum,
+                "step": tensors.step,
+                "halo": tensors.halo,
+            }
         ),
     )
 
@@ -207,17 +219,29 @@ def _bare(path: Path) -> Package:
 
 
 def _own_sizes(header: Header, path: Path) -> dict[str, Any]:
-    """Read the sizes from the properties of a network of Quietframe."""
-    values: dict[str, Any] = {"any_size": True}
+    """Read the axes and sizes from the properties of a network of Quietframe."""
+    axes = header.properties[PREFIX + "axes"]
+    if axes not in OWN_AXES:
+        raise InputError(
+            f"{path}: axes {axes!r} are not run by this version of Quietframe; {' and '.join(OWN_AXES)} are"
+        )
+    values: dict[str, Any] = {"axes": axes, "output_axes": axes, "any_size": True}
     for name, key, least in (("minimum", "min", 1), ("step", "step", 1), ("halo", "halo", 0)):
         text = header.properties.get(PREFIX + key, "")
-        if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise InputError(f"{path}: property {PREFIX}{key} must be a whole number >= {least}; it is {text!r}")
-        values[name] = int(text)
-    if header.properties[PREFIX + "axes"] != "NCYX":
-        axes = header.properties[PREFIX + "axes"]
-        raise InputError(f"{path}: axes {axes!r} are not run by this version of Quietframe; NCYX are")
+        numbers = _whole_numbers(text, OWN_AXES[axes])
+        if numbers is None or min(numbers) < least:
+            form = "a whole number" if axes == "NCYX" else "three whole numbers (z,y,x)"
+            raise InputError(f"{path}: property {PREFIX}{key} must be {form} >= {least}; it is {text!r}")
+        values[name] = numbers
     return values
+
+
+def _whole_numbers(text: str, count: int) -> tuple[int, ...] | None:
+    """Read "28" (of a plane: y and x) or "12,28,28" (of a volume: z, y, x)."""
+    parts = text.split(",")
+    if len(parts) != (1 if count == 2 else count) or not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    return tuple(int(part) for part in parts) * (count // len(parts))
 
 
 def _is_yaml(path: Path) -> bool:

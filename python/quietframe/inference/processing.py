@@ -1,7 +1,7 @@
-"""The pre- and postprocessing steps of bioimage.io packages, on arrays with axes NCYX.
+"""The pre- and postprocessing steps of bioimage.io packages, on arrays with axes NCYX or NCZYX.
 
 Packages of Quietframe have none: their normalisation is inside the network. These are for others' packages. Statistics
-(``zero_mean_unit_variance``, ``scale_range``) are taken over the whole plane, before tiles are cut.
+(``zero_mean_unit_variance``, ``scale_range``) are taken over the whole plane or volume, before tiles are cut.
 
 References
 ----------
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 
-AXES = "NCYX"
 Array = NDArray[np.float32]
 
 
@@ -47,7 +46,7 @@ def apply_steps(steps: Sequence[Step], array: Array) -> Array:
     steps
         Steps that `check_steps` has accepted.
     array
-        Axes NCYX, float32.
+        Axes NCYX or NCZYX, float32.
 
     Returns
     -------
@@ -59,8 +58,8 @@ def apply_steps(steps: Sequence[Step], array: Array) -> Array:
     return array
 
 
-def check_steps(steps: Sequence[Step], where: str) -> None:
-    """Refuse steps that are not known here, or need what is not known, before anything runs.
+def check_steps(steps: Sequence[Step], where: str, dims: int = 2) -> None:
+    """Refuse steps that are not known here, or need what is not known, before anything runs on `dims` axes of space.
 
     Raises
     ------
@@ -77,18 +76,19 @@ def check_steps(steps: Sequence[Step], where: str) -> None:
         if step.options.get("reference_tensor") or step.options.get("tensor_name"):
             raise InputError(f"{where}: {step.name} with the statistics of another tensor is not supported")
         try:
-            apply_steps([step], np.ones((1, 1, 2, 2), np.float32))
+            apply_steps([step], np.ones((1, 1, *[2] * dims), np.float32))
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{where}: {step.name} cannot be applied with {dict(step.options)} ({error!r})") from error
 
 
-def _over(options: Mapping[str, Any]) -> tuple[int, ...]:
+def _over(array: Array, options: Mapping[str, Any]) -> tuple[int, ...]:
     """Return the axes that statistics are taken over; all where none are named."""
+    axes = "NCYX" if array.ndim == 4 else "NCZYX"
     names = options.get("axes")
     if names is None:
-        return tuple(range(len(AXES)))
+        return tuple(range(len(axes)))
     letters = [_letter(name) for name in names]
-    return tuple(AXES.index(letter) for letter in letters)
+    return tuple(axes.index(letter) for letter in letters)
 
 
 def _letter(name: str) -> str:
@@ -119,14 +119,14 @@ def _fixed(array: Array, options: Mapping[str, Any]) -> Array:
 def _zero_mean_unit_variance(array: Array, options: Mapping[str, Any]) -> Array:
     if options.get("mode") == "fixed":
         return _fixed(array, options)
-    over = _over(options)
+    over = _over(array, options)
     mean = array.mean(axis=over, keepdims=True, dtype=np.float64)
     std = array.std(axis=over, keepdims=True, dtype=np.float64)
     return _float32((array - mean) / (std + options.get("eps", 1e-6)))
 
 
 def _scale_range(array: Array, options: Mapping[str, Any]) -> Array:
-    over = _over(options)
+    over = _over(array, options)
     percentiles = [options.get("min_percentile", 0.0), options.get("max_percentile", 100.0)]
     low, high = np.percentile(array.astype(np.float64), percentiles, axis=over, keepdims=True)
     return _float32((array - low) / (high - low + options.get("eps", 1e-6)))

@@ -36,6 +36,8 @@ DISTRIBUTIONS = (
 MOST_THREADS = 1024
 """More CPU threads are a slip of the keyboard; ONNX Runtime would start each of them."""
 
+_AXES = {"YX": "height x width", "ZYX": "depth x height x width"}
+_SMALLER = {2: 512, 3: 96}
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _SILENT = 4
 """ONNX Runtime's log level that leaves stderr alone; its errors arrive as exceptions."""
@@ -89,11 +91,14 @@ class Runner:
         options.log_severity_level = _SILENT
         # Named explicitly: left to itself, ONNX Runtime pins threads to cores that a container may not have.
         options.intra_op_num_threads = threads or _cores()
+        # Planned per shape of a tile, and there are up to nine: measured, twice the memory and no gain in time.
+        options.enable_mem_pattern = False
         self.package = package
         self._session, self.provider, note = _start(runtime, package, provider, options)
         self.provider_note = note + _mixed()
         self._input, self.size = _check_input(self._session, package)
         self._version = str(runtime.__version__)
+        self._runtime = runtime
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -103,77 +108,100 @@ class Runner:
     @property
     def channels(self) -> int | None:
         """How many channels the network takes; None when any number."""
-        shape, axes = self._session.get_inputs()[0].shape, self.package.axes
-        size = shape[axes.index("C")] if "C" in axes else 1
-        return size if isinstance(size, int) else None
+        return _fixed_channels(self._session.get_inputs()[0].shape, self.package.axes)
 
-    def run(self, batch: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    @property
+    def output_channels(self) -> int | None:
+        """How many channels the first output has; None when the network does not say."""
+        return _fixed_channels(self._session.get_outputs()[0].shape, self.package.output_axes)
+
+    def run(self, batch: NDArray[np.float32], *, last: bool = False) -> list[NDArray[np.float32]]:
         """Run the network, without pre- and postprocessing.
 
         Parameters
         ----------
         batch
-            Axes NCYX, float32.
+            Axes NC and the package's `space` (YX or ZYX), float32.
+        last
+            Whether to give the memory of the activations back afterwards.
 
         Returns
         -------
         list of ndarray
-            One per output, axes NCYX, float32, with the height and width of the batch.
+            One per output, axes like the batch, float32, with the size of the batch.
 
         Raises
         ------
         InputError
             When the network does not take this size, or fails.
         """
-        height, width = batch.shape[-2:]
-        bottom, right = self._padding(height, width)
-        if bottom or right:
+        space = self.package.space
+        size = batch.shape[-len(space) :]
+        added = self._padding(size)
+        if any(added):
             # Reflection needs a picture larger than the padding; a smaller one repeats its border.
-            mode: Any = "reflect" if bottom < height and right < width else "edge"
-            batch = np.pad(batch, ((0, 0), (0, 0), (0, bottom), (0, right)), mode=mode)
-        tensor = np.ascontiguousarray(_arrange(batch, "NCYX", self.package.axes))
+            fits = all(more < length for more, length in zip(added, size, strict=True))
+            mode: Any = "reflect" if fits else "edge"
+            batch = np.pad(batch, ((0, 0), (0, 0), *((0, more) for more in added)), mode=mode)
+        tensor = np.ascontiguousarray(_arrange(batch, f"NC{space}", self.package.axes))
         try:
-            results = self._session.run(None, {self._input: tensor})
+            results = self._session.run(None, {self._input: tensor}, *([self._shrinking()] if last else []))
         except Exception as error:  # ONNX Runtime's own classes derive from Exception directly
-            raise InputError(self._explain(error, height, width)) from error
-        return [self._unarrange(result, (height + bottom, width + right))[..., :height, :width] for result in results]
+            raise InputError(self._explain(error, size)) from error
+        whole = tuple(more + length for more, length in zip(added, size, strict=True))
+        kept: tuple[Any, ...] = (..., *(slice(length) for length in size))
+        return [self._unarrange(result, whole)[kept] for result in results]
 
-    def _padding(self, height: int, width: int) -> tuple[int, int]:
-        """Return what to add at the lower and right border to reach a size that the network takes."""
+    def _shrinking(self) -> Any:
+        options = self._runtime.RunOptions()
+        options.add_run_config_entry(
+            "memory.enable_memory_arena_shrinkage", "gpu:0" if self.provider == "cuda" else "cpu:0"
+        )
+        return options
+
+    def _padding(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Return what to add at the far border of each axis to reach a size that the network takes."""
         package = self.package
+        none = (0,) * len(size)
         if self.size is not None:
-            if (height, width) != self.size:
+            if size != self.size:
                 raise InputError(
-                    f"{package.path} takes pictures of exactly {self.size[0]} x {self.size[1]} pixels (height x width);"
-                    f" this one has {height} x {width}; crop it, or export the model with free height and width"
+                    f"{package.path} takes pictures of exactly {by(self.size)} pixels ({_AXES[package.space]}); "
+                    f"this one has {by(size)}; crop it, or export the model with free sizes"
                 )
-            return 0, 0
+            return none
         if package.any_size:
-            if min(height, width) < package.minimum:
+            if any(length < least for length, least in zip(size, package.minimum, strict=True)):
                 raise InputError(
-                    f"the picture has {height} x {width} pixels; {package.name} needs at least "
-                    f"{package.minimum} x {package.minimum}; give a larger picture"
+                    f"the picture has {by(size)} pixels; {package.name} needs at least {by(package.minimum)} "
+                    f"({_AXES[package.space]}); give a larger picture"
                 )
-            return 0, 0
-        bottom, right = (_up(size, package.minimum, package.step) - size for size in (height, width))
-        return bottom, right
+            return none
+        grid = zip(size, package.minimum, package.step, strict=True)
+        return tuple(_up(length, least, step) - length for length, least, step in grid)
 
-    def _unarrange(self, result: Any, expected: tuple[int, int]) -> NDArray[np.float32]:
-        array = np.asarray(result)
+    def _unarrange(self, result: Any, expected: tuple[int, ...]) -> NDArray[np.float32]:
+        array, space = np.asarray(result), self.package.space
         if array.ndim == len(self.package.output_axes):
-            array = _arrange(array, self.package.output_axes, "NCYX")
-        if array.ndim != 4 or array.shape[-2:] != expected:
+            array = _arrange(array, self.package.output_axes, f"NC{space}")
+        if array.ndim != 2 + len(space) or array.shape[2:] != expected:
             raise InputError(
-                f"{self.package.path} returns an array of shape {np.shape(result)} for a picture of {expected[0]} x "
-                f"{expected[1]} pixels; models that keep the size are run"
+                f"{self.package.path} returns an array of shape {np.shape(result)} for a picture of {by(expected)} "
+                "pixels; models that keep the size are run"
             )
         return array.astype(np.float32, copy=False)
 
-    def _explain(self, error: Exception, height: int, width: int) -> str:
+    def _explain(self, error: Exception, size: tuple[int, ...]) -> str:
         text = " ".join(str(error).split())
         if "alloc" in text.lower() or "out of memory" in text.lower():
-            return f"not enough memory to run {height} x {width} pixels at once; use smaller tiles, e.g. --tile 512"
-        return f"{self.package.path}: ONNX Runtime {self._version} failed on {height} x {width} pixels: {text[:300]}"
+            smaller = _SMALLER[len(size)]
+            return f"not enough memory to run {by(size)} pixels at once; use smaller tiles, e.g. --tile {smaller}"
+        return f"{self.package.path}: ONNX Runtime {self._version} failed on {by(size)} pixels: {text[:300]}"
+
+
+def by(size: Sequence[int]) -> str:
+    """Return a size for people: ``512 x 512``."""
+    return " x ".join(map(str, size))
 
 
 def installed_runtimes() -> list[str]:
@@ -273,8 +301,8 @@ def _session(runtime: Any, package: Package, options: Any, providers: Sequence[A
         ) from error
 
 
-def _check_input(session: Any, package: Package) -> tuple[str, tuple[int, int] | None]:
-    """Return the name of the one input, and its height and width when they are fixed."""
+def _check_input(session: Any, package: Package) -> tuple[str, tuple[int, ...] | None]:
+    """Return the name of the one input, and its size when that is fixed."""
     inputs = session.get_inputs()
     if len(inputs) != 1:
         names = ", ".join(f"{value.name} {value.shape}" for value in inputs)
@@ -290,10 +318,17 @@ def _check_input(session: Any, package: Package) -> tuple[str, tuple[int, int] |
             f"{package.path}: input {given.name} has shape {given.shape}; expected are {len(package.axes)} axes, "
             f"{package.axes}"
         )
-    height, width = (given.shape[package.axes.index(letter)] for letter in "YX")
-    if isinstance(height, int) and isinstance(width, int):
-        return str(given.name), (height, width)
+    sizes = tuple(given.shape[package.axes.index(letter)] for letter in package.space)
+    if all(isinstance(length, int) for length in sizes):
+        return str(given.name), sizes
     return str(given.name), package.size
+
+
+def _fixed_channels(shape: Sequence[Any] | None, axes: str) -> int | None:
+    if shape is None or len(shape) != len(axes):
+        return None
+    size = shape[axes.index("C")] if "C" in axes else 1
+    return size if isinstance(size, int) else None
 
 
 def _up(size: int, minimum: int, step: int) -> int:

@@ -3,7 +3,8 @@
 A network sees only its receptive field, so a tile that carries a *halo* of context on every side, and is cropped
 again, gives the same pixels as the whole image. Tiles start at multiples of the network's *step* (2^depth), so that
 its pooling grid does not shift, and are balanced: equal steps, no ragged last tile that computes an overlap for a few
-pixels. ``fiji_scripts/library`` repeats this file in Groovy; both are tested on ``tests/vectors/tiles.json``.
+pixels. Planes are cut along y and x, volumes along z, y and x, where each axis has its own halo and step.
+``fiji_scripts/library`` repeats this file in Groovy; both are tested on ``tests/vectors/tiles.json``.
 
 >>> plan_axis(100, 64, 8, 4, 8)
 [Span(in_start=0, in_stop=44, out_start=0, out_stop=36), Span(in_start=28, in_stop=80, out_start=36, out_stop=72), \
@@ -12,15 +13,23 @@ Span(in_start=64, in_stop=100, out_start=72, out_stop=100)]
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from quietframe.errors import OptionError
 
+TileSize = int | Literal["auto"] | None
+
 ONE_SHOT_PIXELS = 2_097_152
-"""Up to this many pixels, ``auto`` runs the whole image at once (about 2 GB of activations)."""
+"""Up to this many pixels, ``auto`` runs the whole plane at once (about 2 GB of activations)."""
 
 AUTO_TILE = 768
-"""Side of a tile that ``auto`` takes for larger images, pixels, halo included."""
+"""Side of a tile that ``auto`` takes for larger planes, pixels, halo included."""
+
+BLOCK_VOXELS = 2_097_152
+"""Largest block of a volume that ``auto`` takes, voxels, halo included (about 2 GB of activations)."""
 
 
 class Span(NamedTuple):
@@ -30,19 +39,6 @@ class Span(NamedTuple):
     in_stop: int
     out_start: int
     out_stop: int
-
-
-class Tile(NamedTuple):
-    """One tile, pixels: the region that is read, and the region of the image that its middle fills."""
-
-    in_y0: int
-    in_y1: int
-    in_x0: int
-    in_x1: int
-    out_y0: int
-    out_y1: int
-    out_x0: int
-    out_x1: int
 
 
 def plan_axis(length: int, tile: int | None, halo: int, step: int, minimum: int) -> list[Span]:
@@ -91,48 +87,74 @@ def _ceil_div(a: int, b: int) -> int:
 
 
 def plan_tiles(
-    height: int, width: int, tile: int | Literal["auto"] | None, halo: int, step: int, minimum: int
-) -> list[Tile]:
-    """Cut an image into tiles, rows first.
+    shape: Sequence[int], tile: TileSize, halo: Sequence[int], step: Sequence[int], minimum: Sequence[int]
+) -> list[tuple[Span, ...]]:
+    """Cut a plane or a volume into tiles, the last axis fastest.
 
     Parameters
     ----------
-    height, width
-        Size of the image, pixels.
+    shape
+        Height and width, or depth, height and width, pixels.
     tile
-        Largest side of a tile, halo included, pixels; ``"auto"`` = one shot up to 2 Mpixel, else 768; None or 0 =
-        one shot.
+        Largest side of a tile, halo included, pixels, for every axis; ``"auto"`` as in `tile_sides`; None or 0 = one
+        shot.
     halo, step, minimum
-        As `plan_axis`.
+        As `plan_axis`, one number per axis of `shape`.
 
     Returns
     -------
-    list of Tile
-        The regions that are kept cover the image once.
+    list of tuple of Span
+        One span per axis; the regions that are kept cover the image once.
 
     Raises
     ------
     OptionError
         When `tile` is too small, negative, or a word other than ``auto``.
     """
-    side = tile_side(height, width, tile)
-    rows = plan_axis(height, side, halo, step, minimum)
-    columns = plan_axis(width, side, halo, step, minimum)
-    return [Tile(*y[:2], *x[:2], *y[2:], *x[2:]) for y in rows for x in columns]
+    sides = tile_sides(shape, tile, halo, step, minimum)
+    return list(itertools.product(*map(plan_axis, shape, sides, halo, step, minimum)))
 
 
-def tile_side(height: int, width: int, tile: int | Literal["auto"] | None) -> int:
-    """Return the side of a tile in pixels, 0 for one shot.
+def tile_sides(
+    shape: Sequence[int], tile: TileSize, halo: Sequence[int], step: Sequence[int], minimum: Sequence[int]
+) -> tuple[int, ...]:
+    """Return the sides of a tile in pixels, one per axis, 0 for the whole axis at once.
+
+    ``auto`` cuts planes above 2 Mpixel into tiles of 768. Of a volume above `BLOCK_VOXELS` it takes the blocks of at
+    most that many voxels that compute the fewest voxels twice: first all of z is tried, then every depth on the grid
+    of the steps from the smallest on, each with the largest square in y and x.
 
     Raises
     ------
     OptionError
         When `tile` is negative or a word other than ``auto``.
     """
+    if tile is None or tile == 0:
+        return (0,) * len(shape)
     if tile == "auto":
-        return 0 if height * width <= ONE_SHOT_PIXELS else AUTO_TILE
-    if tile is None:
-        return 0
+        if len(shape) == 3:
+            return _block_sides(shape, halo, step, minimum)
+        return (0, 0) if math.prod(shape) <= ONE_SHOT_PIXELS else (AUTO_TILE, AUTO_TILE)
     if isinstance(tile, bool) or not isinstance(tile, int) or tile < 0:
         raise OptionError(f"tile must be auto, 0 (one shot) or a number of pixels; got {tile!r}")
-    return tile
+    return (tile,) * len(shape)
+
+
+def _block_sides(
+    shape: Sequence[int], halo: Sequence[int], step: Sequence[int], minimum: Sequence[int]
+) -> tuple[int, ...]:
+    if math.prod(shape) <= BLOCK_VOXELS:
+        return (0, 0, 0)
+    smallest = [2 * context + grid for context, grid in zip(halo, step, strict=True)]
+    best, least = tuple(smallest), -1
+    for depth in (shape[0], *range(smallest[0], shape[0], step[0])):
+        side = math.isqrt(BLOCK_VOXELS // depth) // step[1] * step[1]
+        sides = (depth, side, side)
+        if any(0 < length > given < need for length, given, need in zip(shape, sides, smallest, strict=True)):
+            continue
+        voxels = 1
+        for spans in map(plan_axis, shape, sides, halo, step, minimum):
+            voxels *= sum(span.in_stop - span.in_start for span in spans)
+        if least < 0 or voxels < least:
+            best, least = sides, voxels
+    return best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,13 +26,16 @@ def denoise(
     tile: str = "auto",
     threads: int | None = None,
     axes: str | None = None,
+    uncertainty: Path | None = None,
+    deconvolved: Path | None = None,
     overwrite: bool = False,
     progress: Annotated[Progress, Parameter(parse=False)] = silent,
 ) -> dict[str, Any]:
     """Denoise a picture, stack or hyperstack with a model package.
 
-    Every YX plane is denoised by itself. The output is float32 and keeps axes, calibration, slice labels and Info;
-    model, provider and tile are added to Info.
+    A model of planes denoises every YX plane by itself, a model of volumes every ZYX volume; one that was trained on
+    several channels together takes them together. The output is float32 and keeps axes, calibration, slice labels and
+    Info; model, provider and tile are added to Info. Pictures and volumes may be larger than memory.
 
     Parameters
     ----------
@@ -44,18 +48,29 @@ def denoise(
     provider
         auto, cpu or cuda. auto takes CUDA where it works and says why not; cuda fails where it does not.
     tile
-        auto (the whole picture up to 2 Mpixel, else 768), 0 (the whole picture), or the largest side in pixels.
+        auto (the whole picture up to 2 million pixels, else tiles of 768, or blocks of 2 million voxels), 0 (the whole
+        picture), or the largest side in pixels, for every axis.
     threads
         CPU threads; all that are there if not given.
     axes
         Letters over STCZYX to use instead of the file's.
+    uncertainty
+        File for the uncertainty of every pixel, from models that give one (care_laplace: the scale of a Laplace
+        distribution, whose standard deviation is 1.41 times that), in the unit of the output.
+    deconvolved
+        File for the picture before it was blurred by the microscope, from models that give one (psf_blind_spot).
     overwrite
-        Replace an existing output.
+        Replace existing outputs.
     """
+    further = {"uncertainty": uncertainty, "deconvolved": deconvolved}
     return run_model(
         source, out, model, provider=provider, tile=tile, threads=threads, axes=axes, overwrite=overwrite,
-        progress=progress, command="denoise",
+        progress=progress, command="denoise", further={name: path for name, path in further.items() if path},
     )  # fmt: skip
+
+
+OUTPUTS = {"uncertainty": ("scale", "std"), "deconvolved": ("phantom",)}
+"""Option -> the names that models give to such an output."""
 
 
 def run_model(
@@ -70,26 +85,45 @@ def run_model(
     overwrite: bool,
     progress: Progress,
     command: str,
+    further: Mapping[str, Path] | None = None,
 ) -> dict[str, Any]:
-    """Run a package over a file; what `denoise` and model run share."""
+    """Run a package over a file; what `denoise` and model run share. `further`: option of `OUTPUTS` -> file."""
     side = tile_option(tile)
     from ..inference.large import denoise_file
     from ..inference.package import read_package
     from ..inference.runner import Runner
     from ..outputs import check_output
 
-    check_output(out, overwrite=overwrite)
+    for path in (out, *(further or {}).values()):
+        check_output(path, overwrite=overwrite)
     runner = Runner(read_package(model), provider, threads)
+    others = {_output_of(option, runner): path for option, path in (further or {}).items()}
     done = denoise_file(
-        source, out, runner, axes=axes, tile=side, command=command, overwrite=overwrite, progress=progress
-    )
+        source, out, runner, others=others, axes=axes, tile=side, command=command, overwrite=overwrite,
+        progress=progress,
+    )  # fmt: skip
     return _report(done, runner)
 
 
+def _output_of(option: str, runner: Runner) -> str:
+    """Return the name of the output that an option asks for."""
+    for name in OUTPUTS[option]:
+        if name in runner.outputs:
+            return name
+    methods = {"uncertainty": "care_laplace", "deconvolved": "psf_blind_spot"}
+    raise OptionError(
+        f"--{option}: {runner.package.path} gives {' and '.join(runner.outputs)} only; a model trained by "
+        f"{methods[option]} gives one"
+    )
+
+
 def _report(done: Denoised, runner: Runner) -> dict[str, Any]:
+    from ..inference.blocks import brief
+    from ..inference.runner import by
+
     package = runner.package
-    shape = " x ".join(map(str, done.meta.shape))
-    tiles = f"tiles of {done.tile}" if done.tile else "one shot"
+    shape = by(done.meta.shape)
+    tiles = f"tiles of {by(done.tile) if isinstance(done.tile, list) else done.tile}" if done.tile else "one shot"
     return {
         "output": str(done.path),
         "shape": list(done.meta.shape),
@@ -100,10 +134,13 @@ def _report(done: Denoised, runner: Runner) -> dict[str, Any]:
         "provider": runner.provider,
         "provider_note": runner.provider_note,
         "tile": done.tile,
-        "halo": package.halo,
+        "halo": brief(package.halo),
+        "outputs": list(runner.outputs),
+        "others": {name: str(path) for name, path in done.others.items()},
         "warnings": list(done.warnings),
         "summary": [
             f"{done.path}: {done.meta.axes} {shape}, {package.name}, {tiles}",
+            *(f"{path}: {name}" for name, path in done.others.items()),
             f"ran on {runner.provider_note}",
             *(f"warning: {warning}" for warning in done.warnings),
         ],

@@ -35,6 +35,7 @@ def export(
         Replace an existing package.
     """
     from ..outputs import check_output
+    from .model import sizes_line
 
     check_output(out, overwrite=overwrite)
     try:
@@ -50,7 +51,6 @@ def export(
         **result,
         "summary": [
             f"{result['package']}: {result['name']} ({result['id']}), {result['bytes'] / 1e6:.1f} MB",
-            f"opset {result['opset']}, receptive field {result['receptive_field']} px, halo {result['halo']}, "
-            f"step {result['step']}, pictures from {result['minimum']} px",
+            f"opset {result['opset']}, {sizes_line(result)}",
         ],
     }

@@ -22,6 +22,7 @@ def info(package: Path, /) -> dict[str, Any]:
     package
         Model package: .zip, its folder, its description (.yaml), or a bare .onnx.
     """
+    from ..inference.blocks import brief
     from ..inference.package import read_package
 
     model = read_package(package)
@@ -40,9 +41,10 @@ def info(package: Path, /) -> dict[str, Any]:
         "sha256": model.sha256,
         "axes": model.axes,
         "size": list(model.size) if model.size else None,
-        "minimum": model.minimum,
-        "step": model.step,
-        "halo": model.halo,
+        "minimum": brief(model.minimum),
+        "step": brief(model.step),
+        "halo": brief(model.halo),
+        "outputs": [name for name in model.own("outputs").split(",") if name],
         "preprocessing": [step.name for step in model.preprocessing],
         "postprocessing": [step.name for step in model.postprocessing],
         "license": description.get("license"),
@@ -103,14 +105,14 @@ def run(
     overwrite: bool = False,
     progress: Annotated[Progress, Parameter(parse=False)] = silent,
 ) -> dict[str, Any]:
-    """Run any two-dimensional ONNX model package over a file, with the pre- and postprocessing that it declares.
+    """Run any ONNX model package of planes or volumes over a file, with the processing that it declares.
 
     Parameters
     ----------
     package
         Model package of Quietframe or bioimage.io (0.4, 0.5): .zip, its folder, its description, or a bare .onnx.
     source
-        TIFF, OME-TIFF, PNG or NPY; every YX plane is run by itself.
+        TIFF, OME-TIFF, PNG or NPY; every YX plane, or ZYX volume, is run by itself.
     out
         File to write, float32: .tif (ImageJ hyperstack), .ome.tif or .npy.
     provider
@@ -130,15 +132,24 @@ def run(
     )  # fmt: skip
 
 
+def sizes_line(result: dict[str, Any]) -> str:
+    """Say the sizes of a network: one number for planes, z x y x x for volumes."""
+
+    def text(value: int | list[int]) -> str:
+        return " x ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+    size = f"exactly {text(result['size'])}" if result.get("size") else f"from {text(result['minimum'])}"
+    field = f"receptive field {text(result['receptive_field'])} px, " if "receptive_field" in result else ""
+    return f"pictures {size} px, {field}step {text(result['step'])}, halo {text(result['halo'])}"
+
+
 def _describe(result: dict[str, Any]) -> list[str]:
     lines = [f"{result['name']} ({result['kind']}" + (f", {result['id']})" if result["id"] else ")")]
     if result["method"]:
         lines.append(f"method {result['method']}, unit {result['unit']}, Quietframe {result['version']}")
-    size = f"exactly {' x '.join(map(str, result['size']))}" if result["size"] else f"from {result['minimum']}"
-    lines.append(
-        f"opset {result['opset']}, IR {result['ir_version']}, pictures {size} px, step {result['step']}, "
-        f"halo {result['halo']}"
-    )
+    lines.append(f"opset {result['opset']}, IR {result['ir_version']}, axes {result['axes']}, {sizes_line(result)}")
+    if len(result["outputs"]) > 1:
+        lines.append(f"outputs: {', '.join(result['outputs'])}")
     for name in ("preprocessing", "postprocessing"):
         if result[name]:
             lines.append(f"{name}: {', '.join(result[name])}")
