@@ -65,7 +65,7 @@ def grid_spots(shape: tuple[int, ...], spacing: int, generator: torch.Generator)
     for axis, size in enumerate(sizes):
         starts = torch.randint(spacing, (count, 1), generator=generator)
         on = (torch.arange(size) - starts) % spacing == 0
-        mask &= on.reshape(count, *(size if other == axis - 1 else 1 for other in range(-1, len(sizes))))
+        mask &= on.reshape(count, 1, *(size if other == axis else 1 for other in range(len(sizes))))
     return mask
 
 
