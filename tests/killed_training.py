@@ -17,7 +17,6 @@ import zipfile
 from pathlib import Path
 
 import torch
-import torch._dynamo  # what the first step of an optimiser imports, for seconds; here once, before the forks
 from matplotlib.figure import Figure
 from skimage.io import imread
 

@@ -181,6 +181,18 @@ def test_a_damaged_checkpoint_is_refused(content: bytes | None, tmp_path: Path) 
         ({"learning_rate": float("nan")}, "--learning-rate nan"),
         ({"validation_percent": 51.0}, "--validation-percent 51"),
         ({"seed": -1}, "--seed -1"),
+        ({"minutes": 0.0}, "--minutes 0: give a number above 0"),
+        ({"minutes": float("inf")}, "--minutes inf"),
+        ({"batch_size": "many"}, "--batch-size many: give a number of patches, or auto"),
+        ({"patch_z": 0}, "--patch-z 0: give 1 or more"),
+        ({"patch_z": 5}, "--patch-z 5: give 1 for a 2D net, or a multiple of 2"),
+        ({"decay": "linear"}, "unknown decay 'linear'"),
+        ({"patience": -1}, "--patience -1: give 0 for no early stop"),
+        ({"patience": 3, "validation_percent": 0.0}, "--patience needs a validation"),
+        ({"decay": "plateau", "validation_percent": 0.0}, "--decay plateau needs a validation"),
+        ({"average": 1.0}, "--average 1: give 0, or a number below 1"),
+        ({"weight_decay": -0.1}, "--weight-decay -0.1: give 0 to 1"),
+        ({"foreground": 2.0}, "--foreground 2: give 0 to 1"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"precision": "float16"}, "unknown precision 'float16': did you mean bfloat16"),
     ],
@@ -200,6 +212,15 @@ def test_the_rate_rises_and_falls() -> None:
     assert rates[210] == pytest.approx(0.505)  # half way down: the mean of 1 and 0.01
     assert all(after <= before for before, after in itertools.pairwise(rates[20:]))
     assert 0.01 <= rates[-1] < 0.0101
+
+
+def test_the_rate_is_halved_at_plateaus_or_kept() -> None:
+    plateau, constant = (Schedule(steps=100, learning_rate=1.0, decay=decay) for decay in ("plateau", "constant"))
+    assert [plateau.rate(50, 100, halvings) for halvings in range(4)] == [1, 0.5, 0.25, 0.125]
+    assert [constant.rate(step) for step in (0, 5, 99)] == [0.2, 1, 1]
+    # in a time budget the first rates are the same whatever number of steps comes out
+    budget = Schedule(minutes=1, learning_rate=1.0)
+    assert [budget.rate(step, 0) for step in range(12)] == [budget.rate(step, 5000) for step in range(12)]
 
 
 def test_cuda_where_there_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,6 +46,11 @@ class Crew:
         """Whether this process writes the files and tells the progress."""
         return self.rank == 0
 
+    def check_batch(self, batch_size: int | str) -> None:
+        """Raise an OptionError where the batch is to be sought, which several processes cannot do alike."""
+        if self.size > 1 and batch_size == "auto":
+            raise OptionError(f"--batch-size auto looks at one process; give a number for all {self.size} together")
+
     def split(self, net: nn.Module) -> None:
         """Let `net` compute this process's share of a batch, and give back the whole output."""
         if self.size > 1:

@@ -51,6 +51,12 @@ class Curves:
         if self._board is not None:
             self._board.flush()
 
+    def finish(self, history: Sequence[Row]) -> None:
+        """Write table and picture for the last time."""
+        self.write(history)
+        if self._board is not None:
+            self._board.close()
+
 
 def _board(run: Path) -> Any:
     """Open a TensorBoard log in the run folder; None where TensorBoard is not installed."""

@@ -95,7 +95,7 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
     finally:
         parts.feed.close()
     if parts.curves is not None:
-        parts.curves.write(state.history)
+        parts.curves.finish(state.history)
     return state
 
 
@@ -124,6 +124,7 @@ def _begin(job: Job, *, resume: bool) -> Parts:
     schedule.check(2**job.settings.depth)
     place = device.choose(schedule.device, schedule.precision)
     crew = join(place.device.type)
+    crew.check_batch(schedule.batch_size)
     device.keep_freed_memory()
     stats = job.pictures.statistics()
     options = {"settings": asdict(job.settings), "schedule": asdict(schedule)}  # as they were asked for
