@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from quietframe.errors import InputError, OutputError
 from quietframe.images import Image, read_image, write_image
-from quietframe.ndr.calibrate import calibrate
-from quietframe.ndr.noise_spectrum import Separation, read_noise_power
+from quietframe.ndr.calibrate import Seen, calibrate, look, neighbours
+from quietframe.ndr.noise_spectrum import Common, Separation, read_noise_power
 from quietframe.ndr.photon_transfer import examine, read_noise_map
 from quietframe.verbs.ndr import CameraOptions
 from quietframe.verbs.ndr import calibrate as verb
@@ -176,3 +176,28 @@ def test_a_jump_is_not_taken_for_read_noise() -> None:
     np.testing.assert_allclose(struck, clean, rtol=0.2)
     assert np.median(struck / clean) == pytest.approx(1.0, abs=0.02)
     assert np.corrcoef(clean, noise[hit])[0, 1] > 0.5
+
+
+def test_one_hot_pixel_does_not_take_its_own_noise_for_what_all_share() -> None:
+    rng = np.random.default_rng(4)
+    light = np.append(np.full(2000, 0.2), 30.0)
+    ramps = np.cumsum(rng.poisson(light, (400, light.size)), axis=0).astype(np.float32)
+    common = Common.of(ramps, light)
+    # the parabola goes through the one pixel that is far from all others: nothing of its noise would be left
+    assert common.leverage(light)[-1] > 0.99
+    assert common.leverage(light).sum() == pytest.approx(2.0, abs=1e-6)  # two kinds of light: two numbers are fitted
+    seen = look(ramps[:, None], np.ones((1, light.size), bool))
+    assert not seen.usable[0, -1]
+    # shot noise of the others, 2000 ramps of 398 numbers with variance 0.2 (1 + 1 / 0.4): 4 sigma are 1.2 %
+    assert seen.spectrum.mean() == pytest.approx(0.2, rel=0.012)
+
+
+def test_the_weight_of_a_pixel_holds_nothing_of_its_own() -> None:
+    plane = np.zeros((9, 9))
+    plane[4, 4] = 25.0
+    common = Common.of(np.cumsum(np.ones((8, 81), np.float32), axis=0), plane.ravel())
+    seen = Seen(np.ones((9, 9), bool), plane.ravel(), plane.ravel(), common, np.ones((6, 81), np.float32))
+    around = neighbours(seen).reshape(9, 9)
+    assert around[4, 4] == pytest.approx(0.0, abs=1e-12)
+    assert around[3, 3] == pytest.approx(25.0 / 24.0)
+    assert around[0, 0] == 0.0

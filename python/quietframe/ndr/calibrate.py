@@ -37,6 +37,9 @@ ROUNDING = 1.0 / 12.0
 WORST_ERROR = 0.1
 """A gain less certain than this (relative) is no measurement: rates in ADU are better than wrong electrons."""
 
+MOST_LEVERAGE, MOST_TRIMS = 0.05, 8
+"""A pixel so much brighter than all others (a hot one) that what all share is fitted to its own noise is left out."""
+
 Floats = NDArray[np.float64]
 
 
@@ -291,6 +294,13 @@ def look(sample: NDArray[Any], usable: NDArray[np.bool_]) -> Seen:
     dark = np.zeros_like(mean[some])
     light = _light(slope, usable, power(ramps[:, some], dark, Common.of(ramps[:, some], dark)))
     common = Common.of(ramps, light)
+    for _ in range(MOST_TRIMS):
+        keep = common.leverage(light) <= max(MOST_LEVERAGE, 12.0 / light.size)
+        if keep.all():
+            break
+        usable[usable] = keep
+        ramps, mean, light = ramps[:, keep], mean[keep], light[keep]
+        common = Common.of(ramps, light)
     return Seen(usable, mean, light, common, power(ramps, light, common))
 
 
@@ -333,6 +343,22 @@ def solve(prepared: Prepared, seen: Seen, known_gain: float | None) -> Calibrati
     return Calibration(gain, gain_error, read_noise, read_error, prepared.level, reason, prepared.trusted)
 
 
+def neighbours(seen: Seen) -> Floats:
+    """Return the mean difference of the pixels around each usable one, without its own, shape (P,), ADU, 0 or more.
+
+    The gain is weighted by it: weights with a pixel's own noise in them would follow that noise, and since read noise
+    is part of it the mean would rise with them and the shot noise not (at 0.1 e- a read and 5 e- of read noise 1 %).
+    """
+    plane = np.zeros(seen.usable.shape)
+    plane[seen.usable] = seen.mean
+    side = 5
+    total, count = (
+        ndimage.uniform_filter(values, side, mode="constant") * side**2 - values
+        for values in (plane, seen.usable.astype(np.float64))
+    )
+    return np.asarray(np.maximum(total / np.maximum(count, 1.0), 0.0)[seen.usable])
+
+
 def measure_gain(seen: Seen) -> tuple[float | None, float | None, str]:
     """Return gain [e-/ADU] and its error, or None, None and why."""
     n = len(seen.spectrum) + 1
@@ -340,16 +366,17 @@ def measure_gain(seen: Seen) -> tuple[float | None, float | None, str]:
         return None, None, f"{n + 1} reads are too few to measure it, {SHORTEST} are needed"
     shot, read = separate(seen.spectrum.mean(axis=1, dtype=np.float64))
     per_light = shot / max(float(seen.mean.mean()), 1e-12)
-    noise, trust, expected = np.empty(seen.mean.size), np.empty(seen.mean.size), 0.0
-    for part in alike(seen.light):
-        light = float(seen.light[part].mean())
-        weights = Separation.of(n, per_light * light, read)
+    noise, trust, normal = np.empty(seen.mean.size), np.empty(seen.mean.size), 0.0
+    around = neighbours(seen)
+    for part in alike(around):
+        weights = Separation.of(n, per_light * float(around[part].mean()), read)
+        variance = max(float(weights.covariance[0, 0]), 1e-30)
         noise[part] = weights.shot.astype(np.float32) @ seen.spectrum[:, part]
-        trust[part] = light / max(weights.covariance[0, 0], 1e-30)
-        expected += len(part) * light**2 / max(weights.covariance[0, 0], 1e-30)
+        trust[part] = around[part] / variance
+        normal += float(np.sum(trust[part] ** 2)) * variance
     inverse, error = ratio(trust * noise, trust * seen.mean, seen.group)
     # The parts of the image scatter too little where a few bright spots decide: at least the error of normal noise.
-    error = max(error, 1.0 / np.sqrt(max(expected, 1e-30)))
+    error = max(error, float(np.sqrt(normal)) / max(float(trust @ seen.mean), 1e-30))
     if not inverse > 0.0 or error > WORST_ERROR * inverse:
         return None, None, f"too little light to measure it: 1/g = {inverse:.2g} +- {error:.2g} ADU/e-"
     return 1.0 / inverse, float(error / inverse**2), ""

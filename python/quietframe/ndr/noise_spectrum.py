@@ -41,11 +41,14 @@ class Common:
     coefficients
         Shape (n, 3).
     scale
-        What m is divided by, so that the powers stay near 1.
+        What m is divided by, so that the powers stay near 1: the largest m.
+    inverse
+        Inverse of the sums of products of the powers, shape (3, 3).
     """
 
     coefficients: Floats32
     scale: float
+    inverse: Floats
 
     @classmethod
     def of(cls, ramps: NDArray[Any], light: Floats) -> Common:
@@ -67,11 +70,21 @@ class Common:
             basis = _basis(light[part], scale)
             moments += basis @ basis.T
             products += differences(ramps[:, part]).astype(np.float64) @ basis.T
-        return cls((products @ np.linalg.pinv(moments)).astype(np.float32), scale)
+        inverse = np.asarray(np.linalg.pinv(moments), np.float64)
+        return cls((products @ inverse).astype(np.float32), scale, inverse)
 
     def at(self, light: Floats) -> Floats32:
-        """Return the shared part of the differences, shape (n, P)."""
-        return np.asarray(self.coefficients @ _basis(light, self.scale).astype(np.float32))
+        """Return the shared part of the differences, shape (n, P); beyond the largest m what it is there."""
+        level = np.minimum(light, self.scale)
+        return np.asarray(self.coefficients @ _basis(level, self.scale).astype(np.float32))
+
+    def leverage(self, light: Floats) -> Floats:
+        """Return the part of its own noise that each pixel of the fit takes off itself, shape (P,).
+
+        The parts sum up to 3, most of it in the few brightest pixels: one hot pixel can bend the parabola to itself.
+        """
+        basis = _basis(np.minimum(light, self.scale), self.scale)
+        return np.asarray(np.clip(np.einsum("ip,ij,jp->p", basis, self.inverse, basis), 0.0, 1.0))
 
 
 def _basis(light: Floats, scale: float) -> Floats:
@@ -93,11 +106,15 @@ def transform(steps: NDArray[Any], light: Floats, common: Common) -> Floats32:
 
 
 def power(ramps: NDArray[Any], light: Floats, common: Common) -> Floats32:
-    """Return the power at k = 1 ... n - 1 of each ramp, shape (n - 1, P), squared units of the reads."""
+    """Return the power at k = 1 ... n - 1 of each ramp, shape (n - 1, P), squared units of the reads.
+
+    `common` must be the fit to these ramps: what it took off of their own noise is put back.
+    """
     spectrum = np.empty((len(ramps) - 2, light.size), np.float32)
     for start in range(0, light.size, CHUNK):
         part = slice(start, start + CHUNK)
         spectrum[:, part] = np.square(transform(differences(ramps[:, part]), light[part], common))
+        spectrum[:, part] /= np.maximum(1.0 - common.leverage(light[part]), 0.1).astype(np.float32)
     return spectrum
 
 
