@@ -226,3 +226,22 @@ def test_subtract_takes_the_exposure_it_is_told_of_a_file_that_holds_several(
     for number in (0, 3):
         with pytest.raises(InputError, match=f"holds 2 exposures; there is no exposure {number}$"):
             subtract(path, tmp_path / "d3.tif", difference=2, exposure_number=number)
+
+
+def test_rows_of_an_ome_zarr_are_read_without_its_other_rows(tmp_path: Path, rng: np.random.Generator) -> None:
+    zarr = pytest.importorskip("zarr", reason="the extra scale is not installed")
+    array = rng.integers(0, 60000, (6, 40, 24)).astype(np.uint16)
+    group = zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", shape=array.shape, chunks=(1, 8, 24), dtype=array.dtype)[...] = array
+    axes = [{"name": name} for name in "tyx"]
+    group.attrs.update({"multiscales": [{"axes": axes, "datasets": [{"path": "0"}], "version": "0.4"}]})
+    with open_exposure(tmp_path / "a.ome.zarr") as exposure:
+        taken: list[tuple[int, ...]] = []
+        take = zarr.Array.__getitem__
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                zarr.Array, "__getitem__", lambda self, at: taken.append(take(self, at).shape) or take(self, at)
+            )
+            rows = exposure.reads.rows(8, 16, 1, 5)
+        np.testing.assert_array_equal(rows, array[1:5, 8:16])
+    assert taken == [(1, 8, 24)] * 4

@@ -19,7 +19,7 @@ from ..camera import PREFIX, Camera
 from ..errors import InputError
 from ..images import ImageReader, open_image, require_gray
 from .modulo import reads_per_exposure
-from .raw_planes import raw_planes
+from .raw_planes import Regions, raw_planes
 from .reads import Reads
 
 SETTLING_INTERVALS = 8
@@ -115,7 +115,7 @@ def open_exposure(
         raw = raw_planes(reader)
         if raw is not None:
             stack.callback(raw.close)
-        reads = Reads(reader, shape, reader.dtype, first_plane=first_plane, row_source=raw)
+        reads = Reads(reader, shape, reader.dtype, first_plane=first_plane, row_source=raw or Regions(reader))
         first_valid = _first_valid(reader.info, n_reads, path)
         notes = [*reader.remarks, *notes, *_missing_values(reads), *_unsettled(reads, first_valid)]
         return Exposure(

@@ -49,6 +49,23 @@ class RawPlanes:
         self._file.close()
 
 
+class Regions:
+    """Rows of the planes of a file that is stored in parts (OME-Zarr, tiled TIFF): no more is decoded than is needed.
+
+    Parameters
+    ----------
+    reader
+        The opened file.
+    """
+
+    def __init__(self, reader: ImageReader) -> None:
+        self._reader = reader
+
+    def rows(self, plane: int, start: int, stop: int) -> NDArray[Any]:
+        """Return rows ``start:stop`` of one plane, shape (stop - start, X)."""
+        return self._reader.region(plane, slice(start, stop), slice(None))
+
+
 def raw_planes(reader: ImageReader) -> RawPlanes | None:
     """Open the planes of a TIFF directly where that is possible; None where it is not.
 
