@@ -71,7 +71,7 @@ def thresholds(flux_e: NDArray[Any], read_noise_e: float, n_reads: int, jump_sig
         both = -special.ndtri(2.0 * one - min(down, one))  # what is rarer downwards may be more frequent upwards
         table[i] = np.interp(both, upper[1][i], upper[0][i])
     phi = np.asarray(flux_e, np.float64) / read_noise_e**2
-    return np.maximum(np.interp(np.log(np.maximum(phi, _PHI[0])), np.log(_PHI), table), jump_sigma)
+    return np.asarray(np.maximum(np.interp(np.log(np.maximum(phi, _PHI[0])), np.log(_PHI), table), jump_sigma))
 
 
 @lru_cache(maxsize=128)

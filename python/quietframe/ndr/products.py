@@ -100,6 +100,6 @@ def choose(weights: NDArray[Any], entry: NDArray[np.intp], ramps: NDArray[Any]) 
     occurs = np.bincount(entry, minlength=len(weights)) > 0
     products = multiply(weights[occurs].astype(ramps.dtype), ramps)
     if len(products) == 1:
-        return products[0]
+        return np.asarray(products[0])
     position = np.cumsum(occurs) - 1
     return np.asarray(products[position[entry], np.arange(ramps.shape[1])])
