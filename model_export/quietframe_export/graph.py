@@ -214,7 +214,7 @@ class _Probe:
         shape = (-1, self.channels, *[1] * len(self.steps))
         levels = [torch.as_tensor(level, dtype=torch.float64).reshape(-1).expand(self.channels).reshape(shape)
                   for level in (mean, std)]  # fmt: skip
-        radius = 16 * self.steps[axis]
+        radius = 8 * self.steps[axis]
         while radius <= LARGEST_FIELD:
             found = max(
                 self._changed(axis, radius, self._random(axis, radius, generator) * strength * levels[1] + levels[0])

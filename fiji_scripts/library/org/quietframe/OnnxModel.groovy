@@ -30,12 +30,18 @@ class OnnxModel implements AutoCloseable {
     final String provider
     /** One sentence for people: what runs it, and why not CUDA. */
     final String providerNote
+    /** Whether it takes volumes (z, y, x); else planes. */
+    final boolean volumes
     /** Context that tiles compute and crop, pixels per side; tiles start at multiples of step; smallest picture. */
-    final int halo, step, minimum
+    final int[] halo, step, minimum
+    /** Channels that it takes at once, and that it returns. */
+    final int channels, outputChannels
+    /** Names of the outputs, "denoised" first. */
+    final List<String> outputs
     final String sha256
     private final OrtSession session
     private final Map<String, String> properties
-    private final String inputName, outputName
+    private final String inputName
     private final long[] inputShape
 
     private static OnnxModel kept
@@ -79,29 +85,32 @@ class OnnxModel implements AutoCloseable {
         providerNote = started.note
         properties = session.metadata.customMetadata
         try {
-            if (property('axes') != 'NCYX') {
+            volumes = property('axes') == 'NCZYX'
+            if (!volumes && property('axes') != 'NCYX') {
                 throw new Problem(property('axes') == null ?
                     "${file.name} does not say what its axes are; only models exported by Quietframe run here " +
                     '(quietframe export), others in deepImageJ' :
-                    "${file.name} takes axes ${property('axes')}; models for planes, NCYX, run here")
+                    "${file.name} takes axes ${property('axes')}; models for planes (NCYX) and volumes (NCZYX) run here")
             }
-            halo = number('halo')
-            step = Math.max(1, number('step'))
-            minimum = Math.max(1, number('min'))
+            halo = numbers('halo', 0)
+            step = numbers('step', 1)
+            minimum = numbers('min', 1)
             NodeInfo input = session.inputInfo.values().first()
             TensorInfo tensor = (TensorInfo) input.info
             inputName = input.name
             inputShape = tensor.shape
-            if (session.numInputs != 1 || tensor.type != OnnxJavaType.FLOAT || inputShape.length != 4) {
-                throw new Problem("${file.name} takes ${tensor}; one float32 input with four axes (NCYX) is needed")
+            if (session.numInputs != 1 || tensor.type != OnnxJavaType.FLOAT || inputShape.length != 2 + halo.length) {
+                throw new Problem("${file.name} takes ${tensor}; one float32 input with the axes ${property('axes')} is needed")
             }
-            if (inputShape[1] > 1) {
-                throw new Problem("${file.name} takes ${inputShape[1]} channels at once; models that take one run here")
+            channels = Math.max(1, (int) inputShape[1])
+            outputs = (property('outputs') ?: 'denoised').split(',').collect { String name -> name.trim() }
+            for (String name : outputs) {
+                if (!session.outputNames.contains(name)) {
+                    throw new Problem("${file.name} has no output ${name}; it has ${session.outputNames.join(', ')}")
+                }
             }
-            outputName = (property('outputs') ?: 'denoised').split(',')[0].trim()
-            if (!session.outputNames.contains(outputName)) {
-                throw new Problem("${file.name} has no output ${outputName}; it has ${session.outputNames.join(', ')}")
-            }
+            TensorInfo first = (TensorInfo) session.outputInfo.get(outputs.first()).info
+            outputChannels = Math.max(1, (int) first.shape[1])
         } catch (Throwable error) {
             session.close()
             throw error
@@ -113,52 +122,87 @@ class OnnxModel implements AutoCloseable {
         return properties.get("quietframe.${name}".toString())
     }
 
-    private int number(String name) {
+    /** Sizes of a property: "28" of planes (y and x alike), "12,28,28" of volumes (z, y, x). */
+    private int[] numbers(String name, int least) {
         String text = property(name)
-        if (text == null || !text.isInteger() || text.toInteger() < 0) {
-            throw new Problem("${file.name}: its property quietframe.${name} is ${text}, not a number of pixels; " +
-                'export the model again')
+        List<String> parts = text == null ? [] as List<String> : text.split(',').toList()
+        boolean valid = parts.size() == (volumes ? 3 : 1) && parts.every { String part ->
+            part ==~ /\d{1,9}/ && part.toInteger() >= least
         }
-        return text.toInteger()
+        if (!valid) {
+            String form = volumes ? 'three numbers of pixels (z,y,x)' : 'a number of pixels'
+            throw new Problem("${file.name}: its property quietframe.${name} is ${text}, not ${form}; export the model again")
+        }
+        int[] sizes = new int[volumes ? 3 : 2]
+        for (int axis = 0; axis < sizes.length; axis++) {
+            sizes[axis] = parts.get(volumes ? axis : 0).toInteger()
+        }
+        return sizes
     }
 
-    /** Refuse pictures that the network cannot take. */
-    void checkSize(int height, int width) {
-        if (inputShape[2] > 0 && inputShape[3] > 0 && (inputShape[2] != height || inputShape[3] != width)) {
-            throw new Problem("${file.name} takes pictures of exactly ${inputShape[2]} x ${inputShape[3]} pixels (height " +
-                "x width); this one has ${height} x ${width}; crop it, or export the model with free height and width")
+    /** Refuse pictures that the network cannot take; size is height and width, of volumes depth, height and width. */
+    void checkSize(int[] size) {
+        String axes = volumes ? 'depth x height x width' : 'height x width'
+        boolean fixed = true, same = true, large = true
+        for (int axis = 0; axis < size.length; axis++) {
+            fixed &= inputShape[2 + axis] > 0
+            same &= inputShape[2 + axis] == size[axis]
+            large &= size[axis] >= minimum[axis]
         }
-        if (Math.min(height, width) < minimum) {
-            throw new Problem("the picture has ${height} x ${width} pixels; ${file.name} needs at least " +
-                "${minimum} x ${minimum}; give a larger picture")
+        if (fixed && !same) {
+            throw new Problem("${file.name} takes pictures of exactly ${inputShape.toList().drop(2).join(' x ')} pixels (${axes}); " +
+                "this one has ${size.join(' x ')}; crop it, or export the model with free sizes")
+        }
+        if (!large) {
+            throw new Problem("the picture has ${size.join(' x ')} pixels; ${file.name} needs at least " +
+                "${minimum.join(' x ')} (${axes}); give a larger picture")
         }
     }
 
-    /** A direct buffer for `pixels` values, which ONNX Runtime reads without a copy. */
-    static FloatBuffer buffer(int pixels) {
-        return ByteBuffer.allocateDirect(4 * pixels).order(ByteOrder.nativeOrder()).asFloatBuffer()
+    /** A direct buffer for `values` numbers, which ONNX Runtime reads without a copy. */
+    FloatBuffer buffer(long values) {
+        if (values > Integer.MAX_VALUE.intdiv(4)) {
+            throw new Problem("${values} values at once are more than Java can hand over; give a smaller tile, e.g. " +
+                (volumes ? 'tile=96' : 'tile=512'))
+        }
+        return ByteBuffer.allocateDirect(4 * (int) values).order(ByteOrder.nativeOrder()).asFloatBuffer()
     }
 
-    /** Run one region: `input` holds height x width values from its position on; the denoised ones, row by row. */
-    float[] run(FloatBuffer input, int height, int width) {
+    /**
+     * Run one region: `input` holds channels x (depth x) height x width values from its position on, x fastest; for
+     * each output its values in the same order.
+     */
+    float[][] run(FloatBuffer input, int[] size) {
         OrtEnvironment environment = OrtEnvironment.environment
-        float[] values = new float[height * width]
-        try (OnnxTensor tensor = OnnxTensor.createTensor(environment, input, [1L, 1L, height, width] as long[])
-             OrtSession.Result result = session.run([(inputName): tensor], [outputName] as Set<String>)) {
-            OnnxTensor output = (OnnxTensor) result.get(0)
-            if (output.info.numElements != values.length) {
-                throw new Problem("${file.name} returns an array of shape ${output.info.shape} for ${height} x ${width} " +
-                    'pixels; models that keep the size run here')
+        long[] shape = new long[2 + size.length]
+        shape[0] = 1
+        shape[1] = channels
+        int pixels = outputChannels
+        for (int axis = 0; axis < size.length; axis++) {
+            shape[2 + axis] = size[axis]
+            pixels *= size[axis]
+        }
+        float[][] results = new float[outputs.size()][]
+        try (OnnxTensor tensor = OnnxTensor.createTensor(environment, input, shape)
+             OrtSession.Result result = session.run([(inputName): tensor], new LinkedHashSet<String>(outputs))) {
+            for (int i = 0; i < results.length; i++) {
+                OnnxTensor output = (OnnxTensor) result.get(outputs.get(i)).get()
+                if (output.info.numElements != pixels) {
+                    throw new Problem("${file.name} returns an array of shape ${output.info.shape} for ${size.join(' x ')} " +
+                        'pixels; models that keep the size run here')
+                }
+                // The buffer lies in native memory that is gone after this block.
+                results[i] = new float[pixels]
+                output.byteBuffer.order(ByteOrder.nativeOrder()).asFloatBuffer().get(results[i])
             }
-            // The buffer lies in native memory that is gone after this block.
-            output.byteBuffer.order(ByteOrder.nativeOrder()).asFloatBuffer().get(values)
         } catch (OrtException error) {
             String text = oneLine(error)
             throw new Problem(text.toLowerCase().contains('alloc') ?
-                "not enough memory to run ${height} x ${width} pixels at once; use smaller tiles, e.g. tile=512" :
-                "${file.name}: ONNX Runtime failed on ${height} x ${width} pixels: ${text}", error)
+                "not enough memory to run ${size.join(' x ')} pixels at once; use smaller tiles, e.g. " +
+                (volumes ? 'tile=96' : 'tile=512') :
+                "${file.name}: ONNX Runtime failed on ${size.join(' x ')} pixels: ${text}", error)
         }
-        return values
+        return results
     }
 
     @Override
@@ -222,6 +266,8 @@ class OnnxModel implements AutoCloseable {
                 options.setSessionLogLevel(OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL)
                 // Named explicitly: left to itself, ONNX Runtime pins threads to cores that a container may not have.
                 options.setIntraOpNumThreads(Runtime.runtime.availableProcessors())
+                // Planned per shape of a tile, and there are up to nine: twice the memory and no gain in time.
+                options.setMemoryPatternOptimization(false)
                 if (!cuda) {
                     return environment.createSession(weights, options)
                 }

@@ -3,16 +3,18 @@ package org.quietframe
 import groovy.transform.CompileStatic
 
 /**
- * Cuts an image into balanced tiles with a halo: quietframe/inference/tiles.py once more, line by line.
+ * Cuts a plane or a volume into balanced tiles with a halo: quietframe/inference/tiles.py once more, line by line.
  * Both are tested on tests/vectors/tiles.json.
  */
 @CompileStatic
 class Tiles {
 
-    /** Up to this many pixels "auto" runs the whole image at once. */
+    /** Up to this many pixels "auto" runs the whole plane at once. */
     static final long ONE_SHOT_PIXELS = 2_097_152L
-    /** Side of a tile that "auto" takes for larger images, pixels, halo included. */
+    /** Side of a tile that "auto" takes for larger planes, pixels, halo included. */
     static final int AUTO_TILE = 768
+    /** Largest block of a volume that "auto" takes, voxels, halo included. */
+    static final long BLOCK_VOXELS = 2_097_152L
 
     /** One axis: {in start, in stop, out start, out stop} for each tile; tile 0 = one shot. */
     static List<int[]> planAxis(int length, int tile, int halo, int step, int minimum) {
@@ -38,29 +40,102 @@ class Tiles {
         return spans
     }
 
-    /** The image, rows first: {in y0, in y1, in x0, in x1, out y0, out y1, out x0, out x1} for each tile. */
-    static List<int[]> plan(int height, int width, String tile, int halo, int step, int minimum) {
-        int side = sideOf(height, width, tile)
-        List<int[]> columns = planAxis(width, side, halo, step, minimum)
-        List<int[]> tiles = []
-        for (int[] y : planAxis(height, side, halo, step, minimum)) {
-            for (int[] x : columns) {
-                tiles.add([y[0], y[1], x[0], x[1], y[2], y[3], x[2], x[3]] as int[])
+    /**
+     * A plane {height, width} or a volume {depth, height, width}, the last axis fastest: for each tile, and in it for
+     * each axis, {in start, in stop, out start, out stop}. halo, step and minimum hold one number per axis.
+     */
+    static List<int[][]> plan(int[] shape, String tile, int[] halo, int[] step, int[] minimum) {
+        int[] sides = sidesOf(shape, tile, halo, step, minimum)
+        List<int[][]> tiles = [new int[0][]]
+        for (int axis = 0; axis < shape.length; axis++) {
+            List<int[]> spans = planAxis(shape[axis], sides[axis], halo[axis], step[axis], minimum[axis])
+            List<int[][]> longer = new ArrayList<int[][]>(tiles.size() * spans.size())
+            for (int[][] begun : tiles) {
+                for (int[] span : spans) {
+                    int[][] next = Arrays.copyOf(begun, axis + 1)
+                    next[axis] = span
+                    longer.add(next)
+                }
             }
+            tiles = longer
         }
         return tiles
     }
 
-    /** The side of a tile in pixels, 0 for one shot, out of "auto" or a number. */
-    static int sideOf(int height, int width, String tile) {
+    /** The sides of a tile in pixels, one per axis, 0 for the whole axis at once, out of "auto" or a number. */
+    static int[] sidesOf(int[] shape, String tile, int[] halo, int[] step, int[] minimum) {
         String asked = tile == null ? '' : tile.trim()
+        int[] sides = new int[shape.length]
         if (asked == 'auto') {
-            return (long) height * width <= ONE_SHOT_PIXELS ? 0 : AUTO_TILE
+            if (shape.length == 3) {
+                return blockSides(shape, halo, step, minimum)
+            }
+            Arrays.fill(sides, product(shape) <= ONE_SHOT_PIXELS ? 0 : AUTO_TILE)
+            return sides
         }
         if (!(asked ==~ /\d{1,9}/)) {
             throw new Problem("tile must be auto, 0 (one shot) or a number of pixels; got '${tile}'")
         }
-        return asked.toInteger()
+        Arrays.fill(sides, asked.toInteger())
+        return sides
+    }
+
+    /** The blocks of at most BLOCK_VOXELS that compute the fewest voxels twice; all of z is tried first. */
+    private static int[] blockSides(int[] shape, int[] halo, int[] step, int[] minimum) {
+        if (product(shape) <= BLOCK_VOXELS) {
+            return new int[3]
+        }
+        int[] smallest = new int[3]
+        for (int axis = 0; axis < 3; axis++) {
+            smallest[axis] = 2 * halo[axis] + step[axis]
+        }
+        int[] best = smallest
+        long least = -1
+        int depth = shape[0]
+        for (int next = smallest[0]; depth > 0; next += step[0]) {
+            int side = ((root(BLOCK_VOXELS.intdiv(depth) as long)).intdiv(step[1]) as int) * step[1]
+            int[] sides = [depth, side, side] as int[]
+            boolean possible = true
+            for (int axis = 0; axis < 3; axis++) {
+                possible &= shape[axis] <= sides[axis] || sides[axis] >= smallest[axis]
+            }
+            if (possible) {
+                long voxels = 1
+                for (int axis = 0; axis < 3; axis++) {
+                    long along = 0
+                    for (int[] span : planAxis(shape[axis], sides[axis], halo[axis], step[axis], minimum[axis])) {
+                        along += span[1] - span[0]
+                    }
+                    voxels *= along
+                }
+                if (least < 0 || voxels < least) {
+                    best = sides
+                    least = voxels
+                }
+            }
+            depth = next < shape[0] ? next : 0
+        }
+        return best
+    }
+
+    private static long product(int[] shape) {
+        long product = 1
+        for (int length : shape) {
+            product *= length
+        }
+        return product
+    }
+
+    /** The whole part of a square root. */
+    private static int root(long value) {
+        long root = (long) Math.sqrt((double) value)
+        while (root * root > value) {
+            root--
+        }
+        while ((root + 1) * (root + 1) <= value) {
+            root++
+        }
+        return (int) root
     }
 
     private static int ceilDiv(int a, int b) {

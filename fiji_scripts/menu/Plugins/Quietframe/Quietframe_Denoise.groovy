@@ -1,13 +1,16 @@
-// Denoise every plane with a model that Quietframe trained and exported.
+// Denoise every plane, or every volume, with a model that Quietframe trained and exported.
 #@ ImagePlus (label="Image") image
 #@ String (label="Model (package .zip or .onnx)", description="Path of the file", value="", persist=false) model
 #@ String (label="Provider", description="auto takes CUDA where it works, else the CPU, and says why", choices={"auto", "cpu", "cuda"}, value="auto", persist=false) provider
 #@ String (label="Tile [px]", description="auto, 0 = the whole plane at once, or the largest side of a tile", value="auto", persist=false) tile
+#@output ImagePlus second
 #@output ImagePlus result
 
 import org.quietframe.Command
 import org.quietframe.OnnxDenoiser
 
-result = Command.run('Quietframe Denoise') {
-    OnnxDenoiser.denoise(image, model, provider, tile)
+outputs = Command.run('Quietframe Denoise') {
+    OnnxDenoiser.outputs(image, model, provider, tile)
 }
+result = outputs?.get(0)
+second = outputs?.getAt(1) // e.g. the uncertainty; shown first, so that the result is the active image
