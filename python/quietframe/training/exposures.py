@@ -11,17 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..camera import Camera
 from ..errors import InputError, OptionError
-from ..ndr.calibrate import KnownCamera, complete_camera
-from ..ndr.exposure import Exposure, open_exposure
-from ..ndr.fit import FitTuning, RampFit, fit_ramp, saturation_level
-from ..ndr.light import LightCurve, light_curve
 from ..ndr.pairs import PairRequest, guarded_windows, make_pairs, noise_correlation
 from ..ndr.quality import BORDER_KEY, border_of
 from ..ndr.reads import check_range
@@ -30,6 +26,12 @@ from ..ndr.subtract import Window
 from ..progress import Progress, silent
 from .stacks import Members, Stack
 from .statistics import NoiseLevel
+
+if TYPE_CHECKING:  # these take seconds to import, which pictures that are no exposures must not cost
+    from ..ndr.calibrate import KnownCamera
+    from ..ndr.exposure import Exposure
+    from ..ndr.fit import RampFit
+    from ..ndr.light import LightCurve
 
 Hold = Callable[[Path, NDArray[np.intp]], Stack]
 
@@ -62,6 +64,8 @@ class ExposureRequest:
 
     def check(self, data: str) -> None:
         """Raise an OptionError for what cannot work."""
+        if self.difference and min(self.difference) < 1:
+            raise OptionError(f"difference must be 1 or more sub-frames; got {min(self.difference)}")
         if len(set(self.difference)) < len(self.difference):
             raise OptionError(f"--difference {' '.join(map(str, self.difference))}: name each number once")
         if data == "pairs" and not self.difference:
@@ -148,6 +152,7 @@ class _Source:
     first: int
     last: int
     border: int
+    full_adu: float
     guard: int
     progress: Progress
 
@@ -167,6 +172,8 @@ class _Source:
 
     def fit(self, window: Window) -> RampFit:
         """Fit the reads of a window, both ends included."""
+        from ..ndr.fit import FitTuning, fit_ramp
+
         tuning = FitTuning(saturation_adu=self.known.saturation_adu)
         return fit_ramp(
             self.exposure.reads, self.known.camera, first=window[0], last=window[1] + 1, tuning=tuning,
@@ -200,22 +207,34 @@ def make_training(path: Path, request: ExposureRequest, data: str, hold: Hold, *
     InputError, OptionError
         When the file is no exposure, has too few reads, or pairs would share a read.
     """
+    from ..ndr.exposure import open_exposure
+
     request.check(data)
     with open_exposure(path, camera=request.camera) as exposure:
-        n_reads = len(exposure.reads)
-        first = exposure.first_valid if request.first is None else request.first - 1
-        first, last = check_range(n_reads, first, request.last)
-        known = complete_camera(exposure.reads, exposure.camera, first=first, last=last)
-        level = known.saturation_adu or saturation_level(known.camera, 0.85, exposure.reads.dtype)
-        light = light_curve(exposure.reads, first=first, last=last, saturation_adu=level)
-        border = border_of(exposure.info.get(BORDER_KEY), None, str(path))
-        reads = hold(path, np.arange(n_reads, dtype=np.intp)[:, np.newaxis])
-        source = _Source(exposure, reads, known, light, first, last, border, request.guard, progress)
+        source = _look(exposure, request, hold, progress)
         if data == "pairs":
             made = _pairs(source, request)
         else:
             made = _fits(source, request, data) if request.fit else _differences(source, request, data)
         return replace(made, notes=(*_notes(source, made), *made.notes))
+
+
+def _look(exposure: Exposure, request: ExposureRequest, hold: Hold, progress: Progress) -> _Source:
+    """Measure what is not known of the camera, and how the light changes."""
+    from ..ndr.calibrate import complete_camera
+    from ..ndr.fit import saturation_level
+    from ..ndr.light import light_curve
+
+    n_reads = len(exposure.reads)
+    first = exposure.first_valid if request.first is None else request.first - 1
+    first, last = check_range(n_reads, first, request.last)
+    known = complete_camera(exposure.reads, exposure.camera, first=first, last=last)
+    level = known.saturation_adu or saturation_level(known.camera, 0.85, exposure.reads.dtype)
+    light = light_curve(exposure.reads, first=first, last=last, saturation_adu=level)
+    border = border_of(exposure.info.get(BORDER_KEY), None, str(exposure.path))
+    reads = hold(exposure.path, np.arange(n_reads, dtype=np.intp)[:, np.newaxis])
+    level = known.saturation_adu or saturation_level(known.camera, 1.0, exposure.reads.dtype)
+    return _Source(exposure, reads, known, light, first, last, border, level, request.guard, progress)
 
 
 def _differences(source: _Source, request: ExposureRequest, data: str) -> Made:
@@ -229,7 +248,8 @@ def _differences(source: _Source, request: ExposureRequest, data: str) -> Made:
         all_windows.append(tuple(windows))
     factors = np.array([factor for windows in all_windows for factor in source.factors(windows)])
     noise = NoiseLevel(float(factors.mean()), float(2.0 * source.read_noise_e**2 * np.square(factors).mean()))
-    return _made(source, names, stacks, None, noise, all_windows)
+    made = _made(source, names, stacks, None, noise, all_windows)
+    return replace(made, notes=(f"use the model on what ndr subtract --unit {made.unit} makes of an exposure",))
 
 
 def _fits(source: _Source, request: ExposureRequest, data: str) -> Made:
@@ -249,7 +269,7 @@ def _fits(source: _Source, request: ExposureRequest, data: str) -> Made:
     noise = NoiseLevel(*(float(value) for value in np.mean(levels, axis=0)))
     scale = 1.0 if source.known.gain_known else 1.0 / source.gain
     made = _made(source, names, [stack * np.float32(scale) for stack in stacks], None, noise, all_windows)
-    return replace(made, notes=("the pictures are rates, per sub-frame",))
+    return replace(made, notes=(f"use the model on what ndr fit --unit {made.unit} makes of an exposure",))
 
 
 def _pairs(source: _Source, request: ExposureRequest) -> Made:
@@ -389,9 +409,8 @@ def _notes(source: _Source, made: Made) -> list[str]:
         notes.append(f"{name}: the {source.border} px of reference pixels at its border are left out")
     end = max(b for windows in made.windows for _, b in windows)
     reads = source.exposure.reads
-    level = source.known.saturation_adu or saturation_level(source.known.camera, 1.0, reads.dtype)
     with np.errstate(invalid="ignore"):
-        full = int(np.count_nonzero(reads.plane(end) >= level))
+        full = int(np.count_nonzero(reads.plane(end) >= source.full_adu))
     if full:
         notes.append(
             f"warning: {name}: {full} pixel{'s are' if full != 1 else ' is'} saturated at read {end + 1}, where "

@@ -96,8 +96,10 @@ def _cells(stack: Stack, patch: Sequence[int]) -> tuple[NDArray[np.float64], NDA
     for member in range(stack.shape[0]):
         for start in starts:
             lead = (member, slice(None), slice(start, start + depth)) if deep else (member, slice(None))
-            slab = stack[(*lead, slice(0, rows * height), slice(0, columns * width))].astype(np.float64)
-            cells = slab.mean(axis=0).reshape(depth, rows, height, columns, width)
-            means.append(cells.mean(axis=(0, 2, 4)).ravel())
-            spreads.append(cells.std(axis=(0, 2, 4)).ravel())
+            slab = stack[(*lead, slice(0, rows * height), slice(0, columns * width))].mean(axis=0, dtype=np.float32)
+            cells = slab.reshape(depth, rows, height, columns, width)
+            mean = cells.mean(axis=(0, 2, 4), keepdims=True, dtype=np.float64)
+            cells -= mean.astype(np.float32)
+            means.append(mean.ravel())
+            spreads.append(np.sqrt(np.einsum("zyjxi,zyjxi->yx", cells, cells).ravel() / np.prod(patch)))
     return np.concatenate(means), np.concatenate(spreads)

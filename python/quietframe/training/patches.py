@@ -89,7 +89,8 @@ class Sampler:
     pictures
         Checked training data.
     patch
-        Size of a patch [px]: a number for squares (Y and X), or one per spatial axis: (Y, X) or (Z, Y, X).
+        Size of a patch [px]: a number for squares (Y and X), or one per spatial axis: (Y, X) or (Z, Y, X), where Y and
+        X are the same because patches are turned.
     batch_size
         Patches per batch.
     validation_percent
@@ -129,7 +130,8 @@ class Sampler:
         # every place of a patch is equally likely, whichever picture it lies in
         places = np.prod(self._places.astype(float), axis=1)
         self._chance = np.cumsum(places) / places.sum()
-        self._bright = Brightness.of(self._grid) if foreground > 0 else None
+        self._cells = Grid(pictures, [max(1, size // 2) for size in self.patch])
+        self._bright = Brightness.of(self._cells) if foreground > 0 else None
         self.notes = () if self._bright is None else self._bright.notes
 
     def batch(self, step: int, share: slice = ALL) -> tuple[Patches, Patches | None]:
@@ -176,9 +178,10 @@ class Sampler:
         places = self._places[picture]
         corners = np.column_stack([picture, (rng.random(places.shape) * places).astype(np.intp)])
         if self._bright is not None and bright.any():
-            cells = self._grid.corners(self._bright.draw(rng, int(bright.sum())))
-            # a place up to half a patch beside the cell, so that a bright spot is seen everywhere in a patch
-            cells[:, 2:] += ((rng.random((len(cells), len(self.patch))) - 0.5) * self.patch).astype(np.intp)
+            cells = self._cells.corners(self._bright.draw(rng, int(bright.sum())))
+            # the cell, half a patch, may lie anywhere in the patch
+            room = np.subtract(self.patch, self._cells.patch) + 1
+            cells[:, 2:] -= (rng.random((len(cells), len(self.patch))) * room).astype(np.intp)
             cells[:, 2:] = cells[:, 2:].clip(0, self._places[cells[:, 0], 1:] - 1)
             corners[bright] = cells
         return corners

@@ -15,11 +15,14 @@ from .registration import measure_shift
 from .stacks import Members, Stack
 from .statistics import DataStatistics, NoiseLevel, Running, Statistics, spacing
 
-SHIFTS_MEASURED = 8
+SHIFTS_MEASURED = 4
 """Pairs whose shift is measured, evenly spread."""
 
 SMALLEST_TO_ALIGN = 32
 """Smaller pictures [px] are not looked at for shifts."""
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Largest value [counts]."""
 
 TINY = 1e-30
 """Smallest standard deviation of a picture [counts]; float32 ends at 1e-38."""
@@ -94,7 +97,7 @@ class _Role:
     names: tuple[str, ...]
     stacks: tuple[Stack, ...]
     statistics: tuple[Statistics, ...]
-    digests: tuple[bytes, ...]
+    digests: tuple[tuple[bytes, ...], ...]
     notes: tuple[str, ...]
 
 
@@ -135,7 +138,7 @@ def collect(
         raise InputError("no picture to train on; give at least one file")
     if targets is not None and len(targets) != len(sources):
         raise InputError(f"{len(sources)} pictures but {len(targets)} targets; give one --target per picture, in order")
-    source = _look(sources, names, dims, compare=targets is not None)
+    source = _look(sources, names, dims, compare=partners or targets is not None)
     measured = DataStatistics(source.statistics, source.statistics, dims, noise)
     notes, answers = source.notes, None
     if partners:
@@ -169,8 +172,10 @@ def _look(sources: Sequence[Stack], names: Sequence[str], dims: int, *, compare:
         digests.append(digest)
         for total, part in zip(totals, running, strict=True):
             total.merge(part)
-    if all(total.low == total.high for total in totals):
-        raise InputError(f"all {len(stacks)} pictures are constant; there is nothing to learn from them")
+    for number, total in enumerate(totals, 1):
+        if total.low == total.high:
+            what = "all pictures are constant" if channels == 1 else f"channel {number} is constant in all pictures"
+            raise InputError(f"{what} (every pixel is {total.low:g}); there is nothing to learn from it")
     return _Role(tuple(names), stacks, tuple(total.finish() for total in totals), tuple(digests), tuple(notes))
 
 
@@ -194,22 +199,26 @@ def _as_stack(array: Stack, name: str, dims: int) -> Stack:
     return stack.astype(np.uint8) if stack.dtype.kind == "b" else stack
 
 
-def _scan(stack: Stack, name: str, every: int, compare: bool) -> tuple[list[Running], bytes]:
-    """Measure each channel of a stack; also return a digest of its values where they are to be compared."""
+def _scan(stack: Stack, name: str, every: int, compare: bool) -> tuple[list[Running], tuple[bytes, ...]]:
+    """Measure each channel of a stack; also return a digest of each member where they are to be compared."""
     running = [Running(every) for _ in range(stack.shape[1])]
-    digest, bad = hashlib.blake2b(), 0
+    digests, bad = [hashlib.blake2b() for _ in range(stack.shape[0])], 0
     for index in np.ndindex(*stack.shape[:-2]):
         plane = stack[index]
         if plane.dtype.kind == "f" and not np.isfinite(plane).all():
             bad += int(plane.size - np.isfinite(plane).sum())
             continue
+        if plane.dtype == np.float64 and (largest := float(np.abs(plane).max())) > LARGEST:
+            raise InputError(
+                f"{name} holds {largest:.3g}, beyond float32 ({LARGEST:.2g}), in which nets compute; rescale it"
+            )
         running[index[1]].add(plane)
         if compare:
             with np.errstate(over="ignore"):
-                digest.update(np.ascontiguousarray(plane, np.float32).data)
+                digests[index[0]].update(np.ascontiguousarray(plane, np.float32).data)
     if bad:
         raise InputError(f"{name} holds {bad} pixels that are NaN or infinite; replace them first")
-    return running, digest.digest()
+    return running, tuple(digest.digest() for digest in digests)
 
 
 def _check_range(running: Sequence[Running], dtype: np.dtype[Any], name: str, *, target: bool) -> str:
@@ -219,15 +228,13 @@ def _check_range(running: Sequence[Running], dtype: np.dtype[Any], name: str, *,
         if target and low == 0:
             raise InputError(f"the target {name} is zero everywhere; there is nothing to learn from it")
         return f"{name} is constant (every pixel is {low:g})"
-    largest, limit = max(abs(low), abs(high)), float(np.finfo(np.float32).max)
-    if largest > limit:
-        raise InputError(f"{name} holds {largest:.3g}, beyond float32 ({limit:.2g}), in which nets compute; rescale it")
+    largest = max(abs(low), abs(high))
     spread = max(part.std for part in running)
     step = float(np.spacing(np.float32(largest)))
     if dtype.itemsize >= 4 and dtype != np.float32 and step > 0.1 * spread:
         raise InputError(
-            f"{name} ({dtype}) holds values up to {largest:.9g} with a standard deviation of {spread:.3g}; float32, in "
-            f"which nets compute, has steps of {step:.3g} there: subtract an offset first, or see whether they wrapped"
+            f"{name} ({dtype}) holds values up to {largest:.12g} with a standard deviation of {spread:.3g}; float32, "
+            f"in which nets compute, has steps of {step:.3g} there: subtract an offset first, or see if they wrapped"
         )
     if spread < TINY:
         raise InputError(f"{name} has a standard deviation of {spread:.3g}, too small for float32; rescale it")
@@ -235,14 +242,19 @@ def _check_range(running: Sequence[Running], dtype: np.dtype[Any], name: str, *,
 
 
 def _check_partners(source: _Role) -> list[str]:
-    """Refuse stacks without two members, and say where members lie beside each other."""
-    for name, stack in zip(source.names, source.stacks, strict=True):
+    """Refuse stacks without two different members, and say where members lie beside each other."""
+    notes = []
+    for name, stack, digests in zip(source.names, source.stacks, source.digests, strict=True):
         if stack.shape[0] < 2:
             raise InputError(
                 f"{name} is {size_of(stack)}: one picture has no partner; give two or more of the same scene, in one "
                 "stack (T) or as --target"
             )
-    notes = []
+        different = len(set(digests))
+        if different == 1:
+            raise InputError(f"{name} holds {len(digests)} times the same picture; repeats need noise of their own")
+        if different < len(digests):
+            notes.append(f"warning: {name} holds {len(digests)} pictures, of which only {different} differ")
     for name, stack in list(zip(source.names, source.stacks, strict=True))[:SHIFTS_MEASURED]:
         first, last = Members([(stack, 0)]), Members([(stack, stack.shape[0] - 1)])
         notes += _beside(first, last, "the last of them", f"the first of {name}", "repeats must not move; align them")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -189,8 +189,7 @@ def _together(reading: _Reading, read: Sequence[_Read], answers: Sequence[_Read]
     if answers is not None:
         targets = [stack for one in answers for stack in one.stacks]
         target_names = [str(one.path) for one in answers for _ in one.stacks]
-        pictures = collect(stacks, names, targets, target_names, dims=dims, anisotropy=anisotropy)
-        return _both_ways(pictures, reading.notes) if request.data == "repeats" else pictures
+        return collect(stacks, names, targets, target_names, dims=dims, anisotropy=anisotropy)
     if request.data != "repeats":
         return collect(stacks, names, dims=dims, anisotropy=anisotropy)
     if len(stacks) > 1 and all(stack.shape[0] == 1 for stack in stacks):
@@ -223,33 +222,6 @@ def _windows_of(info: Mapping[str, str]) -> list[Window]:
     return [(int(a) - 1, int(b) - 1) for a, b in found]
 
 
-def _both_ways(pictures: Pictures, notes: list[str]) -> Pictures:
-    """Let source and target of repeats change places at random where both are alike; else say that they do not."""
-    assert pictures.targets is not None
-    assert pictures.measured is not None
-    for one, other in zip(pictures.measured.source, pictures.measured.target, strict=False):
-        if abs(one.mean - other.mean) > 0.1 * one.std or not 0.9 < one.std / other.std < 1.1:
-            notes.append(
-                f"inputs and targets differ in brightness (mean {one.mean:.4g} and {other.mean:.4g}, standard "
-                f"deviation {one.std:.4g} and {other.std:.4g}): they do not change places"
-            )
-            return pictures
-    scenes = [
-        (name, Members([(source, member), (target, member)]))
-        for name, source, target in zip(pictures.names, pictures.sources, pictures.targets, strict=True)
-        for member in range(source.shape[0])
-    ]
-    measured = replace(pictures.measured, target=pictures.measured.source)
-    return replace(
-        pictures,
-        names=tuple(name for name, _ in scenes),
-        sources=tuple(stack for _, stack in scenes),
-        targets=None,
-        partners=True,
-        measured=measured,
-    )
-
-
 def _from_exposures(
     reading: _Reading, sources: Sequence[Path], targets: Sequence[Path] | None, progress: Progress
 ) -> tuple[Pictures, dict[str, Any]]:
@@ -264,8 +236,7 @@ def _from_exposures(
     for path in sources:
         made.append(make_training(path, request.exposure, request.data, reading.hold, progress=progress))
         reading.list_file(path, "exposure")
-    units = {one.unit for one in made}
-    if len(units) > 1:
+    if len({one.unit for one in made}) > 1:
         raise InputError("the gain of some of the exposures is known and of some not; give --gain-e-per-adu for all")
     answers = [stack for one in made for stack in one.targets or ()]
     pictures = collect(
@@ -277,7 +248,7 @@ def _from_exposures(
     )
     facts = {
         "files": reading.listed,
-        "notes": [*(note for one in made for note in one.notes), *reading.notes],
+        "notes": list(dict.fromkeys([*(note for one in made for note in one.notes), *reading.notes])),
         "unit": made[0].unit,
         "exposure": {
             "difference": list(request.exposure.difference),

@@ -24,6 +24,15 @@ WORTH_SAYING = 0.5
 
 CROPS = 5
 
+FEWEST = 3
+"""Crops that must show the same structure in both pictures."""
+
+BLUR_PX = 1.0
+"""Gaussian blur before (sigma): it costs structures of a pixel, and noise much more."""
+
+SIGMA = 24.0
+"""A crop counts when its correlation is above this over its side; blurred noise stays below 16 over it."""
+
 
 @dataclass(frozen=True)
 class Shift:
@@ -35,14 +44,14 @@ class Shift:
         Pixels down and to the right.
     scatter
         How far the crops disagree [px].
-    crop
-        Side of a crop [px].
+    crops
+        Crops that showed the same in both; below `FEWEST` of them nothing is known.
     """
 
     y: float
     x: float
     scatter: float
-    crop: int
+    crops: int
 
     @property
     def length(self) -> float:
@@ -72,19 +81,26 @@ def measure_shift(source: Stack, target: Stack) -> Shift:
 
     found = []
     for one, other in _crops(source, target):
+        if not (one.any() and other.any()):  # constant
+            continue
         # the plain correlation: the phases alone, with all frequencies alike, are those of the noise
-        shift, *_ = phase_cross_correlation(one, other, upsample_factor=10, normalization=None)
-        found.append(-shift)
+        shift, error, _ = phase_cross_correlation(one, other, upsample_factor=10, normalization=None)
+        if 1.0 - error**2 > (SIGMA / len(one)) ** 2:
+            found.append(-shift)
+    if len(found) < FEWEST:
+        return Shift(0.0, 0.0, np.inf, len(found))
     shifts = np.array(found)
     y, x = np.median(shifts, axis=0)
     scatter = float(np.median(np.hypot(*(shifts - (y, x)).T)))
-    return Shift(float(y), float(x), scatter, len(one))
+    return Shift(float(y), float(x), scatter, len(found))
 
 
 def _crops(source: Stack, target: Stack) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Cut the middle and the four quarters out of members evenly spread over the stack."""
+    from scipy import ndimage
+
     members, (height, width) = source.shape[0], source.shape[-2:]
-    side = min(CROP, max(min(height, width) // 2, min(height, width, 32)))
+    side = min(CROP, max(1, min(height, width) // 2))
     tops, lefts = ((0, size - side, (size - side) // 2) for size in (height, width))
     corners = [(tops[2], lefts[2]), *((top, left) for top in tops[:2] for left in lefts[:2])]
     lead = (0, source.shape[2] // 2)[: len(source.shape) - 3]
@@ -94,6 +110,6 @@ def _crops(source: Stack, target: Stack) -> list[tuple[NDArray[np.float64], NDAr
     for number, (top, left) in enumerate(corners):
         member = members * number // CROPS
         place = (member, *lead, slice(top, top + side), slice(left, left + side))
-        one, other = (np.asarray(stack[place], np.float64) for stack in (source, target))
+        one, other = (ndimage.gaussian_filter(stack[place].astype(np.float64), BLUR_PX) for stack in (source, target))
         crops.append(((one - one.mean()) * taper, (other - other.mean()) * taper))
     return crops

@@ -175,7 +175,8 @@ class Running:
         values = plane.ravel()
         mean = float(values.mean(dtype=np.float64))
         spread = values[-self.count % self.every :: self.every].copy()
-        squares = float(np.square(values - mean, dtype=np.float64).sum())
+        away = np.subtract(values, mean, dtype=np.float64)
+        squares = float(away @ away)
         low, high = float(values.min()), float(values.max())
         self.merge(Running(self.every, values.size, mean, squares, low, high, [spread]))
 
