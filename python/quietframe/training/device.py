@@ -52,6 +52,10 @@ class Place:
         layout = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
         return tensor.to(self.device, non_blocking=True, memory_format=layout)
 
+    def tuned(self) -> AbstractContextManager[object]:
+        """Return the context in which cuDNN measures which of its algorithms is the fastest for each convolution."""
+        return torch.backends.cudnn.flags(True, True) if self.device.type == "cuda" else nullcontext()
+
     @property
     def waits(self) -> int:
         """Steps after which losses are read: each one on a CPU; on a GPU reading is waiting, so seldom."""

@@ -34,7 +34,7 @@ class Feed:
 
     def __init__(self, sampler: Sampler, stats: DataStatistics, place: Place, seed: int) -> None:
         self.sampler, self.stats, self.place, self.seed = sampler, stats, place, seed
-        self._worker = ThreadPoolExecutor(1, "quietframe-patches") if place.device.type == "cuda" else None
+        self._worker = ThreadPoolExecutor(1, "quietframe-patches") if place.waits > 1 else None
         self._ahead: tuple[int, Future[Pair]] | None = None
         self._held_out = [self._put(self._normal(*pair)) for pair in sampler.validation()]
 

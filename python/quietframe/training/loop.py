@@ -83,7 +83,8 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
     parts = _begin(job, resume=resume)
     state = parts.state
     try:
-        with explained(state.batch_size, parts.feed.sampler.patch), interruptible() as interrupted:
+        memory = explained(state.batch_size, parts.feed.sampler.patch)
+        with memory, parts.place.tuned(), interruptible() as interrupted:
             while not state.stopped and (state.step < state.steps or not state.steps):
                 _step(parts)
                 _after_step(parts, interrupted, progress)
