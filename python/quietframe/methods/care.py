@@ -19,12 +19,16 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import OptionError, unknown
+from ..errors import unknown
 from ..nets.unet import Denoiser, UNet
+from ..training.blind_spot import net_options
 from ..training.patches import Batch, DataStatistics
 
 DATA = "pairs"
 """What it learns from: a target for each picture."""
+
+SCHEDULE = {"validation_percent": 20.0}
+"""Weigert et al. hold a fifth of the patches out."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,6 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
     """
     if settings.loss not in ("mse", "mae"):
         raise unknown("loss", settings.loss, ["mse", "mae"])
-    if not 1 <= settings.filters <= 512:
-        raise OptionError(f"--filters {settings.filters}: give 1 to 512")
-    if not 1 <= settings.depth <= 4:
-        raise OptionError(f"--depth {settings.depth}: give 1 to 4")
     return UNet(**_net(settings, stats))
 
 
@@ -80,8 +80,5 @@ def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Mo
 
 
 def _net(settings: Settings, stats: DataStatistics) -> dict[str, Any]:
-    same = stats.in_channels == stats.out_channels
-    return {
-        "in_channels": stats.in_channels, "out_channels": stats.out_channels, "dims": stats.dims,
-        "depth": settings.depth, "filters": settings.filters, "residual": same,
-    }  # fmt: skip
+    residual = stats.in_channels == stats.out_channels
+    return net_options(settings, stats, out_channels=stats.out_channels, residual=residual)

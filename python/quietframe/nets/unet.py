@@ -219,3 +219,103 @@ class Denoiser(nn.Module):
         """Cut a padded result to the spatial sizes of `like`."""
         y = y[..., : like.shape[-2], : like.shape[-1]]
         return y[..., : like.shape[-3], :, :] if self.net.dims == 3 else y
+
+
+class LaplaceDenoiser(Denoiser):
+    """Raw counts in, location and scale of a Laplace distribution for each pixel out [counts].
+
+    The net gives two channels for each of the output: location (as a correction of the input where both have as many
+    channels) and the logarithm-like width that `location_and_scale` makes positive.
+
+    Parameters
+    ----------
+    net, input_mean, input_std, output_mean, output_std
+        As in `Denoiser`.
+    scale_factor
+        What the scale is multiplied with, from calibration.
+
+    References
+    ----------
+    Weigert et al. 2018, "Content-aware image restoration", Nature Methods 15, 1090 (supplementary note 2).
+    """
+
+    outputs: tuple[str, ...] = ("denoised", "scale")
+
+    def __init__(
+        self,
+        net: Mapping[str, Any],
+        input_mean: float | Sequence[float] = 0.0,
+        input_std: float | Sequence[float] = 1.0,
+        output_mean: float | Sequence[float] | None = None,
+        output_std: float | Sequence[float] | None = None,
+        scale_factor: float = 1.0,
+    ) -> None:
+        super().__init__(net, input_mean, input_std, output_mean, output_std)
+        self.kwargs["scale_factor"] = scale_factor
+        self.scale_factor = scale_factor
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Map raw counts (N, C, [Z,] Y, X), float32, to location and scale of the same sizes [counts]."""
+        normal = self.pad((x - self.input_mean) / self.input_std)
+        location, scale = self.location_and_scale(self.net(normal), normal)
+        location, scale = self.crop(location, x), self.crop(scale, x)
+        return location * self.output_std + self.output_mean, scale * (self.output_std * self.scale_factor)
+
+    @staticmethod
+    def location_and_scale(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Divide the net's output y for the input x into location and (uncalibrated) scale, normalised units."""
+        channels = y.shape[1] // 2
+        location, width = y[:, :channels], y[:, channels:]
+        # at least a thousandth of the targets' contrast, so that no pixel outweighs all others
+        return location + x if x.shape[1] == channels else location, functional.softplus(width) + 1e-3
+
+
+class PhantomDenoiser(Denoiser):
+    """Raw counts in; the picture, and the unblurred phantom that it is the blurred image of, out [counts].
+
+    Parameters
+    ----------
+    net, input_mean, input_std, output_mean, output_std
+        As in `Denoiser`; the net gives the phantom. Planes only.
+    psf
+        Point spread function, rows of equal odd length and odd number, of sum 1.
+    black
+        Counts without light, which the phantom does not go below.
+
+    References
+    ----------
+    Goncharova et al. 2020, "Improving blind spot denoising for microscopy", ECCV workshops (section 3).
+    """
+
+    outputs: tuple[str, ...] = ("denoised", "phantom")
+    psf: Tensor
+
+    def __init__(
+        self,
+        net: Mapping[str, Any],
+        input_mean: float | Sequence[float] = 0.0,
+        input_std: float | Sequence[float] = 1.0,
+        output_mean: float | Sequence[float] | None = None,
+        output_std: float | Sequence[float] | None = None,
+        psf: Sequence[Sequence[float]] = ((1.0,),),
+        black: float = 0.0,
+    ) -> None:
+        super().__init__(net, input_mean, input_std, output_mean, output_std)
+        self.kwargs.update(psf=[list(row) for row in psf], black=black)
+        self.black = black
+        self.register_buffer("psf", torch.tensor(self.kwargs["psf"], dtype=torch.float32), persistent=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Map raw counts (N, C, Y, X), float32, to picture and phantom of the same height and width."""
+        normal = self.net(self.pad((x - self.input_mean) / self.input_std))
+        phantom = torch.clamp(normal * self.output_std + self.output_mean, min=self.black)
+        return self.crop(self.blur(phantom, self.psf), x), self.crop(phantom, x)
+
+    @staticmethod
+    def blur(x: Tensor, psf: Tensor) -> Tensor:
+        """Convolve each channel of (N, C, Y, X) with the point spread function; the border goes on as it ends."""
+        height, width = psf.shape
+        x = functional.pad(x, (width // 2, width // 2, height // 2, height // 2), mode="replicate")
+        # a convolution in the sense of torch is a correlation: turned by half, it is one in the sense of optics
+        kernel = torch.flip(psf, (0, 1))[None, None]
+        return torch.cat([functional.conv2d(x[:, c : c + 1], kernel) for c in range(x.shape[1])], dim=1)
