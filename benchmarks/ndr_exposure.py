@@ -337,19 +337,13 @@ def parts() -> dict[str, Callable[[], dict[str, float]]]:
     }
 
 
-def main(wanted: list[str]) -> None:
-    """Make the parts whose names contain one of `wanted`, or all; the others stay as they were."""
-    (HERE / "results").mkdir(exist_ok=True)
-    report = HERE / "results" / "ndr_exposure.json"
-    before = json.loads(report.read_text(encoding="utf-8")) if wanted else {}
-    rows: dict[str, dict[str, float]] = {}
-    for name, make in parts().items():
-        rows[name] = make() if not wanted or any(word in name for word in wanted) else before[name]
-        print(name, file=sys.stderr)
+def write(rows: dict[str, dict[str, float]]) -> str:
+    """Write what has been made and return it as a text."""
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}"
     )
-    report.write_text(json.dumps({"machine": machine, **rows}, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps({"machine": machine, **rows}, indent=1) + "\n"
+    (HERE / "results" / "ndr_exposure.json").write_text(text, encoding="utf-8")
     lines = ["# NDR: exposure, fit, calibration", f"Machine: {machine}. Made by `benchmarks/ndr_exposure.py`.", ""]
     lines += ["## Limits", "| what (values) | allowed | worst value | |", "|--|--|--|--|"]
     lines += [
@@ -360,7 +354,20 @@ def main(wanted: list[str]) -> None:
         lines += [f"## {title}", "| what | value |", "|--|--|"]
         lines += [f"| {name} | {value:.4g} |" for name, value in values.items()] + [""]
     (HERE / "results" / "ndr_exposure.md").write_text("\n".join(lines), encoding="utf-8")
-    print("\n".join(lines))
+    return "\n".join(lines)
+
+
+def main(wanted: list[str]) -> None:
+    """Make the parts whose names contain one of `wanted`, or all; the others stay as they were."""
+    (HERE / "results").mkdir(exist_ok=True)
+    report = HERE / "results" / "ndr_exposure.json"
+    made = json.loads(report.read_text(encoding="utf-8")) if wanted else {}
+    for name, make in parts().items():
+        if not wanted or any(word in name for word in wanted):
+            made[name] = make()
+            text = write({part: made[part] for part in parts() if part in made})
+            print(name, file=sys.stderr)
+    print(text)
 
 
 if __name__ == "__main__":
