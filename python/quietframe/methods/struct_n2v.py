@@ -5,36 +5,42 @@ more. By default the mask is measured: every distance at which the noise of one 
 `quietframe.metrics.noise_correlation`; the run folder gets noise_correlation.png). Details narrower than the mask are
 lost; where noise is white, n2v keeps them.
 
+Lines and squares are cut out of the net's own view (Laine et al., section 2), so every pixel teaches and nothing is
+hidden in use either. Where pixels are only hidden in training, as in the paper and here for crosses and drawn masks,
+the net sees them in use and lets a part of the correlated noise through.
+
 References
 ----------
 Broaddus, Krull, Weigert, Schmidt & Myers 2020, "Removing structured noise with self-supervised blind-spot networks",
 ISBI, section 2 (masks that cover the correlated neighbours).
+Laine, Karras, Lehtinen & Aila 2019, "High-quality self-supervised deep image denoising", NeurIPS, section 2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..errors import InputError, OptionError, unknown
 from ..images import read_image
-from ..nets.unet import UNet
-from ..training.blind_spot import as_denoiser, draw_correlation, error_at, measure_noise, net_options, reach_of
+from ..nets.unet import BlindSpotDenoiser, BlindSpotUNet, UNet
+from ..training.blind_spot import as_denoiser, auto_mask, error_at, net_options
 from ..training.masks import hide_neighbourhoods
 from ..training.patches import Batch, DataStatistics, Pictures
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""
 
+SCHEDULE = {"batch_size": 8, "validation_percent": 0.0}
 MASKS = ("auto", "line-x", "line-y", "cross", "square")
 LARGEST = 10  # px; a patch of 64 px must show more than it hides
-SHARED = 0.08  # correlation below which noise counts as independent
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,6 @@ class Settings:
         picture file (odd height and width, not zero where hidden, around its middle) draws them.
     reach
         How far lines, crosses and squares reach from the hidden pixel [px].
-    margin
-        Neighbours on each side that are predicted together with a hidden pixel.
     filters
         Filters of the net's first level, doubled on each level below.
     depth
@@ -58,9 +62,8 @@ class Settings:
 
     mask: str = "auto"
     reach: int = 4
-    margin: int = 1
     filters: int = 32
-    depth: int = 3
+    depth: int = 2
 
 
 def prepare(pictures: Pictures, settings: Settings, run: Path) -> tuple[Settings, list[str]]:
@@ -71,26 +74,14 @@ def prepare(pictures: Pictures, settings: Settings, run: Path) -> tuple[Settings
     OptionError
         When the reach is out of range.
     InputError
-        When a drawn mask has no middle.
+        When a drawn mask has no middle, or pictures are too small to measure one.
     """
     if not 1 <= settings.reach <= LARGEST:
         raise OptionError(f"--reach {settings.reach}: give 1 to {LARGEST}")
-    notes = []
     if settings.mask == "auto":
-        found = measure_noise(pictures)
-        if found is None:
-            raise InputError("the pictures are too small to measure their noise; give --mask and --reach")
-        reach = reach_of(found, SHARED)
-        pattern = np.ones([2 * r + 1 for r in reach], bool)
-        draw_correlation(run / "noise_correlation.png", found, pattern)
-        notes.append(
-            f"noise correlated by {found.x:.2f} (x) and {found.y:.2f} (y) one pixel apart, above {SHARED} up to "
-            f"{reach[1]} px along x and {reach[0]} px along y: {pattern.shape[0]} x {pattern.shape[1]} px are hidden"
-        )
-        if reach == (0, 0):
-            notes.append("the noise is white, so single pixels are hidden; n2v learns more from such pictures")
+        pattern, notes = auto_mask(pictures, run / "noise_correlation.png")
     else:
-        pattern = _shape(settings.mask, settings.reach)
+        pattern, notes = _shape(settings.mask, settings.reach), []
     rows = "/".join("".join("01"[int(on)] for on in row) for row in pattern)
     return replace(settings, mask=f"rows:{rows}"), notes
 
@@ -101,27 +92,39 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
     Raises
     ------
     OptionError
-        When a setting is out of range.
+        When a setting is out of range, or the net would be for volumes.
     """
-    if not 0 <= settings.margin <= 3:
-        raise OptionError(f"--margin {settings.margin}: give 0 to 3")
-    return UNet(**net_options(settings, stats))
+    net = BlindSpotUNet if _pattern(settings).all() else UNet
+    return net(**_net(settings, stats))
 
 
 def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
-    """Mean squared error at pixels whose correlated neighbours are hidden with them, in normalised units."""
-    hidden, mask = hide_neighbourhoods(batch.source, _pattern(settings.mask), settings.margin, batch.generator)
-    return error_at(mask, net(hidden), batch.source)
+    """Mean squared error at pixels that are out of the net's sight with all that share their noise."""
+    pattern, source = _pattern(settings), batch.source
+    if pattern.all():
+        return functional.mse_loss(net(source).float(), source)
+    hidden, mask = hide_neighbourhoods(source, pattern, 1, batch.generator)
+    return error_at(mask, net(hidden), source)
 
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
-    """Make the module from raw counts to denoised counts; nothing is hidden when it is used."""
-    return as_denoiser(net, net_options(settings, stats), stats)
+    """Make the module from raw counts to denoised counts."""
+    if not _pattern(settings).all():
+        return as_denoiser(net, _net(settings, stats), stats)
+    module = BlindSpotDenoiser(_net(settings, stats), stats.input_mean, stats.input_std)
+    module.net.load_state_dict(net.state_dict())
+    return module.eval()
 
 
-@lru_cache
-def _pattern(mask: str) -> Tensor:
-    rows = mask.removeprefix("rows:").split("/")
+def _net(settings: Settings, stats: DataStatistics) -> dict[str, Any]:
+    if stats.dims == 3:
+        raise OptionError("struct_n2v trains planes; leave out --patch-z")
+    pattern = _pattern(settings)
+    return net_options(settings, stats, **({"hidden": [n // 2 for n in pattern.shape]} if pattern.all() else {}))
+
+
+def _pattern(settings: Settings) -> Tensor:
+    rows = settings.mask.removeprefix("rows:").split("/")
     return torch.tensor([[letter == "1" for letter in row] for row in rows])
 
 
@@ -137,7 +140,7 @@ def _shape(mask: str, reach: int) -> NDArray[np.bool_]:
         return cross
     if not Path(mask).is_file():
         raise unknown("mask", mask, [*MASKS, "or a picture file"])
-    drawn = read_image(mask).array != 0
+    drawn: NDArray[np.bool_] = read_image(mask).array != 0
     if drawn.ndim != 2 or not all(size % 2 and size <= 2 * LARGEST + 1 for size in drawn.shape):
         raise InputError(f"{mask} has shape {drawn.shape}; draw a mask of odd height and width up to {2 * LARGEST + 1}")
     drawn[drawn.shape[0] // 2, drawn.shape[1] // 2] = True

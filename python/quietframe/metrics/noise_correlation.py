@@ -25,8 +25,6 @@ from ..errors import InputError
 
 BLOCK = 16
 """Size of the blocks [px]: small ones find flat places between structures."""
-WIDE_BLOCK = 32
-"""Size of the blocks where the extent of a correlation is measured [px]: large ones see long tails."""
 QUANTILE = 0.1
 """Share of the blocks whose spectrum is below the one that is taken."""
 LAGS = 6

@@ -29,18 +29,31 @@ _SIGMA_WIDTH = 5
 """The signal that the noise level follows is the mean of this many pixels along each axis."""
 
 
-def _convolutions(inputs: int, middle: int, outputs: int, dims: int) -> nn.Sequential:
+class _FromAbove(nn.Conv2d):
+    """Convolution of 3 x 3 pixels whose output depends on its own row and the two above."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, (1, 1, 2, 0)))
+
+
+def _down(x: Tensor, rows: int) -> Tensor:
+    """Move a picture down by some rows; zeros come in."""
+    return functional.pad(x, (0, 0, rows, 0))[..., : x.shape[-2], :]
+
+
+def _convolutions(inputs: int, middle: int, outputs: int, dims: int, above: bool = False) -> nn.Sequential:
     """Two convolutions, 3 pixels along each axis, each followed by ReLU.
 
     Without batch norm: with it, the running statistics that a short run leaves shift the brightness of the result.
     First weights after LeCun et al. 1998 (section 4.6), variance 1 / inputs: in short runs on one picture they ended
     above both He's (twice that, which fits the noise sooner) and torch's own (a third of it, which starts slowly).
     """
-    convolution = _CONVOLUTION[dims]
+    convolution: Any = _FromAbove if above else _CONVOLUTION[dims]
+    padding = 0 if above else 1
     layers = nn.Sequential(
-        convolution(inputs, middle, kernel_size=3, padding=1),
+        convolution(inputs, middle, kernel_size=3, padding=padding),
         nn.ReLU(),
-        convolution(middle, outputs, kernel_size=3, padding=1),
+        convolution(middle, outputs, kernel_size=3, padding=padding),
         nn.ReLU(),
     )
     for layer in layers:
@@ -85,6 +98,8 @@ class UNet(nn.Module):
         Variance of the noise in a pixel, in normalised units: ``a * signal + b``, as (a, b) or (a, b, least variance).
         The net then works on pictures divided by the predicted standard deviation, gets the logarithm of it as a second
         channel, and its output is multiplied by it again: one net for pictures of very different brightness.
+    above
+        Whether a pixel of the output may depend on its own row and those above alone (planes only).
     """
 
     def __init__(
@@ -98,6 +113,7 @@ class UNet(nn.Module):
         pooling: str = "max",
         top_skip: bool = True,
         noise: Sequence[float] | None = None,
+        above: bool = False,
     ) -> None:
         super().__init__()
         if depth < 1 or filters < 1:
@@ -107,15 +123,20 @@ class UNet(nn.Module):
         self.out_channels, self.residual, self.dims, self.pooling, self.top_skip = (
             out_channels, residual, dims, pooling, top_skip,
         )  # fmt: skip
+        self.above = above
         self.noise = None if noise is None else tuple(float(value) for value in noise)
         widths = [filters * 2**level for level in range(depth + 1)]
         before = [in_channels if noise is None else 2 * in_channels, *widths[:-2]]
-        self.down = nn.ModuleList(_convolutions(a, b, b, dims) for a, b in zip(before, widths[:-1], strict=True))
-        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2], dims)
+        self.down = nn.ModuleList(_convolutions(a, b, b, dims, above) for a, b in zip(before, widths[:-1], strict=True))
+        self.bottom = _convolutions(widths[-2], widths[-1], widths[-2], dims, above)
         # a level gives what the level above takes, so that upsampled and skipped channels are equal in number
         self.up = nn.ModuleList(
             _convolutions(
-                widths[level] * (2 if level or top_skip else 1), widths[level], widths[max(level - 1, 0)], dims
+                widths[level] * (2 if level or top_skip else 1),
+                widths[level],
+                widths[max(level - 1, 0)],
+                dims,
+                above,
             )
             for level in range(depth - 1, -1, -1)
         )
@@ -143,13 +164,68 @@ class UNet(nn.Module):
         for convolutions in self.down:
             x = convolutions(x)
             skips.append(x)
+            x = _down(x, 1) if self.above else x  # a pooled row then holds nothing below the first row it goes back to
             x = _MAX_POOL[self.dims](x, 2) if self.pooling == "max" else _blur_pool(x, self.dims)
         x = self.bottom(x)
         for level, convolutions in zip(range(len(skips) - 1, -1, -1), self.up, strict=True):
-            x = functional.interpolate(x, scale_factor=2.0, mode=_LINEAR[self.dims], align_corners=False)
+            x = self._twice(x)
             x = convolutions(torch.cat([x, skips[level]], dim=1) if level or self.top_skip else x)
         x = self.last(x)
         return x + inputs[:, : self.out_channels] if self.residual else x
+
+    def _twice(self, x: Tensor) -> Tensor:
+        if self.above:  # linear upsampling would look at the row below
+            return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+        return functional.interpolate(x, scale_factor=2.0, mode=_LINEAR[self.dims], align_corners=False)
+
+
+class BlindSpotUNet(nn.Module):
+    """A net that cannot see a pixel and its surroundings: it looks at what is above, below, left and right of them.
+
+    One `UNet` that sees half-planes looks in four directions, its answers are moved away from the pixel, and 1x1
+    convolutions put them together. The rectangle between the half-planes is out of sight, so that nothing has to be
+    hidden in training, every pixel teaches, and the net meets in use what it met in training.
+
+    Parameters
+    ----------
+    in_channels, out_channels, depth, filters
+        As in `UNet`.
+    hidden
+        How far the rectangle reaches from the pixel along y and x [px].
+
+    References
+    ----------
+    Laine, Karras, Lehtinen & Aila 2019, "High-quality self-supervised deep image denoising", NeurIPS, section 2.
+    """
+
+    dims = 2
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        out_channels: int = 1,
+        depth: int = 2,
+        filters: int = 32,
+        hidden: Sequence[int] = (0, 0),
+    ) -> None:
+        super().__init__()
+        self.hidden = tuple(hidden)
+        self.half_plane = UNet(in_channels, filters, depth, filters, above=True)
+        self.down = self.half_plane.down
+        self.join = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(4 * filters, 2 * filters, 1), nn.ReLU(), nn.Conv2d(2 * filters, out_channels, 1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, Y, X) to (N, out_channels, Y, X)."""
+        seen = []
+        for axis, reach in zip((-2, -1), self.hidden, strict=True):
+            turned = x if axis == -2 else x.transpose(-1, -2)
+            both = _down(self.half_plane(torch.cat([turned, turned.flip(-2)])), reach + 1)
+            above, below = both[: x.shape[0]], both[x.shape[0] :].flip(-2)
+            seen += [above, below] if axis == -2 else [above.transpose(-1, -2), below.transpose(-1, -2)]
+        joined: Tensor = self.join(torch.cat(seen, dim=1))
+        return joined
 
 
 class Denoiser(nn.Module):
@@ -170,6 +246,8 @@ class Denoiser(nn.Module):
 
     outputs: tuple[str, ...] = ("denoised",)
     """Names of what `forward` gives."""
+    net_class: type[UNet] | type[BlindSpotUNet] = UNet
+    """What `net` is."""
 
     input_mean: Tensor
     input_std: Tensor
@@ -195,7 +273,7 @@ class Denoiser(nn.Module):
             "output_std": output_std,
         }
         """The arguments this was made with, complete and of plain types."""
-        self.net = UNet(**net)
+        self.net = self.net_class(**net)
         self.multiple = 2 ** len(self.net.down)
         for name in ("input_mean", "input_std", "output_mean", "output_std"):
             values = torch.as_tensor(self.kwargs[name], dtype=torch.float32).reshape(1, -1, *[1] * self.net.dims)
@@ -219,6 +297,58 @@ class Denoiser(nn.Module):
         """Cut a padded result to the spatial sizes of `like`."""
         y = y[..., : like.shape[-2], : like.shape[-1]]
         return y[..., : like.shape[-3], :, :] if self.net.dims == 3 else y
+
+
+class BlindSpotDenoiser(Denoiser):
+    """A `Denoiser` around a `BlindSpotUNet`; the arguments are `Denoiser`'s."""
+
+    net_class = BlindSpotUNet
+
+
+class EnsembleDenoiser(Denoiser):
+    """A `Denoiser` that takes the mean over the 8 turns and reflections of a plane, and keeps a share of the input.
+
+    Parameters
+    ----------
+    net, input_mean, input_std, output_mean, output_std
+        As in `Denoiser`.
+    turns
+        Whether the picture is denoised in all 8 orientations.
+    kept
+        Share of the input in the result, 0 to 1.
+
+    References
+    ----------
+    Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR,
+    section 3.6 (enhanced prediction: the mean over the turned pictures).
+    """
+
+    def __init__(
+        self,
+        net: Mapping[str, Any],
+        input_mean: float | Sequence[float] = 0.0,
+        input_std: float | Sequence[float] = 1.0,
+        output_mean: float | Sequence[float] | None = None,
+        output_std: float | Sequence[float] | None = None,
+        turns: bool = True,
+        kept: float = 0.0,
+    ) -> None:
+        super().__init__(net, input_mean, input_std, output_mean, output_std)
+        self.kwargs.update(turns=turns, kept=kept)
+        self.turns, self.kept = turns, kept
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map raw counts (N, C, [Z,] Y, X), float32, to denoised counts of the same sizes."""
+        denoised = super().forward(x)
+        if self.turns:
+            for number in range(1, 8):
+                flips = [axis for bit, axis in ((1, -1), (2, -2)) if number & bit]
+                turned = x.flip(flips) if flips else x
+                turned = super().forward(turned.transpose(-1, -2) if number & 4 else turned)
+                turned = turned.transpose(-1, -2) if number & 4 else turned
+                denoised = denoised + (turned.flip(flips) if flips else turned)
+            denoised = denoised / 8
+        return denoised + self.kept * (x - denoised) if self.kept else denoised
 
 
 class LaplaceDenoiser(Denoiser):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
-from ..metrics.noise_correlation import SIGNIFICANT, WIDE_BLOCK, NoiseCorrelation, noise_correlation
+from ..metrics.noise_correlation import SIGNIFICANT, NoiseCorrelation, noise_correlation
 from ..nets.unet import Denoiser
 from .patches import DataStatistics, Pictures
 
 PLANES = 4
 """The noise is looked at in up to this many planes, spread over all pictures."""
+
+
+SHARED = 0.08
+"""Correlation below which noise counts as independent."""
 
 
 def net_options(settings: Any, stats: DataStatistics, **more: Any) -> dict[str, Any]:
@@ -81,15 +84,13 @@ def as_denoiser(net: nn.Module, options: Mapping[str, Any], stats: DataStatistic
     return module.eval()
 
 
-def measure_noise(pictures: Pictures, block: int = WIDE_BLOCK) -> NoiseCorrelation | None:
+def measure_noise(pictures: Pictures) -> NoiseCorrelation | None:
     """Measure how the noise is correlated, as the mean over some planes; None where there is too little to see.
 
     Parameters
     ----------
     pictures
         Training data.
-    block
-        Size of the blocks [px]; smaller ones are taken where the pictures are small.
     """
     shapes = [stack.shape[:-2] for stack in pictures.sources]
     starts = np.concatenate([[0], np.cumsum([int(np.prod(shape)) for shape in shapes])])
@@ -98,19 +99,13 @@ def measure_noise(pictures: Pictures, block: int = WIDE_BLOCK) -> NoiseCorrelati
         which = int(np.searchsorted(starts, place, side="right")) - 1
         index = np.unravel_index(place - starts[which], shapes[which])
         try:
-            found.append(_measured(np.asarray(pictures.sources[which][index]), block))
+            found.append(noise_correlation(np.asarray(pictures.sources[which][index])))
         except InputError:  # too small, clipped or without noise: nothing to say
             continue
     if not found:
         return None
     values = np.mean([one.values for one in found], axis=0)
     return NoiseCorrelation(values, sum(one.blocks for one in found))
-
-
-def _measured(plane: NDArray[Any], block: int) -> NoiseCorrelation:
-    while min(plane.shape) < 4 * block and block > 16:
-        block //= 2
-    return noise_correlation(plane, block=block)
 
 
 def noise_notes(pictures: Pictures, method: str) -> list[str]:
@@ -123,7 +118,7 @@ def noise_notes(pictures: Pictures, method: str) -> list[str]:
     method
         The method that is about to be trained.
     """
-    found = measure_noise(pictures, block=16)
+    found = measure_noise(pictures)
     advice = None if found is None else found.advice(method)
     return [] if advice is None else [advice]
 
@@ -167,11 +162,37 @@ def _square(x: int, y: int) -> Any:
     return Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, edgecolor="0.2", linewidth=0.6)
 
 
-def reach_of(found: NoiseCorrelation, threshold: float) -> tuple[int, int]:
-    """Return how far noise is shared along y and x [px]: the last distance before it falls below the threshold."""
+def auto_mask(pictures: Pictures, drawing: Path) -> tuple[NDArray[np.bool_], list[str]]:
+    """Return the rectangle around a pixel that shares its noise, with sentences about it; draw what was measured.
 
-    def last(line: NDArray[np.float64]) -> int:
-        below = [i for i, (one, other) in enumerate(pairwise([*np.abs(line), 0.0])) if one >= threshold > other]
-        return below[0] if below else 0
+    Parameters
+    ----------
+    pictures
+        Training data.
+    drawing
+        PNG file to write.
 
-    return last(found.values[found.lags :, found.lags]), last(found.values[found.lags, found.lags :])
+    Raises
+    ------
+    InputError
+        When the pictures are too small to tell.
+    """
+    found = measure_noise(pictures)
+    if found is None:
+        raise InputError("the pictures are too small to measure their noise; give --mask and --reach")
+    reach = [_reach(found.values[found.lags :, found.lags]), _reach(found.values[found.lags, found.lags :])]
+    pattern = np.ones([2 * r + 1 for r in reach], bool)
+    draw_correlation(drawing, found, pattern)
+    notes = [
+        f"noise correlated by {found.x:.2f} (x) and {found.y:.2f} (y) one pixel apart, above {SHARED} up to "
+        f"{reach[1]} px along x and {reach[0]} px along y: {pattern.shape[0]} x {pattern.shape[1]} px are hidden"
+    ]
+    if reach == [0, 0]:
+        notes.append("the noise is white, so single pixels are hidden; n2v learns more from such pictures")
+    return pattern, notes
+
+
+def _reach(line: NDArray[np.float64]) -> int:
+    """Return the last distance before the correlation falls below what counts."""
+    below = np.flatnonzero(np.abs(line) < SHARED)
+    return int(below[0] if below.size else len(line)) - 1
