@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from quietframe.errors import InputError, MissingExtraError, OptionError, OutputError, QuietframeError
 from quietframe.methods import n2v
+from quietframe.ndr import SimulatedCamera, simulate_exposure
 from quietframe.training.checkpoint import load_trained
 from quietframe.training.reading import checksum
 from quietframe.training.schedule import Schedule
 from quietframe.verbs import train as verb
+from quietframe.verbs.ndr import CameraOptions
+from quietframe.verbs.train_options import ReadingOptions, method_options
 
 TINY: dict[str, Any] = {"steps": 4, "batch_size": 2, "patch_px": 16}
 
@@ -199,6 +204,74 @@ def test_a_run_that_exists_is_only_continued_as_it_was(
     assert [path.name for path in run.iterdir()] == ["settings.json"]
 
 
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the package out, whose export takes longer than these runs."""
+    monkeypatch.setattr(verb, "_write_package", lambda trained, model, progress: model.write_bytes(b""))
+
+
+@pytest.fixture
+def exposure(tmp_path: Path, rng: np.random.Generator) -> Path:
+    camera = SimulatedCamera(reads=40, read_noise_e=2.0, gain_e_per_adu=1.0)
+    reads, _ = simulate_exposure(rng.uniform(20, 60, (40, 48)).astype(np.float32), camera, rng)
+    return write(tmp_path / "exposure.tif", reads, imagej=True, metadata={"axes": "TYX"})
+
+
+@pytest.mark.usefixtures("unpacked")
+def test_an_exposure_is_trained_on_and_resumed_as_it_was_read(exposure: Path, tmp_path: Path) -> None:
+    camera = CameraOptions(gain_e_per_adu=1.0, read_noise_e=2.0)
+    reading = ReadingOptions(difference=(4, 6))
+    run = tmp_path / "run"
+    train("n2n", [exposure], run, reading=reading, camera=camera)
+    record = json.loads((run / "settings.json").read_text())["reading"]
+    assert (record["difference"], record["read_noise_e"], record["fit"]) == ([4, 6], 2.0, False)
+    assert load_trained(run).unit == "electrons"
+    # not given again: taken from the run
+    assert "finished already" in train("n2n", [exposure], run, resume=True)["notes"][0]
+    with pytest.raises(OptionError, match=r"was started with --difference \[4, 6\]; it cannot resume with"):
+        train("n2n", [exposure], run, resume=True, reading=ReadingOptions(difference=(5,)))
+    with pytest.raises(OptionError, match="was started with --guard 1; it cannot resume with --guard 2"):
+        train("n2n", [exposure], run, resume=True, reading=replace(reading, guard=2), camera=camera)
+
+
+@pytest.mark.parametrize(
+    "reading, camera, words",
+    [
+        ({"guard": 2}, {}, "--guard is for exposures: add --difference K or --fit, or leave it out"),
+        ({"first": 3}, {}, "--first is for exposures"),
+        ({}, {"gain_e_per_adu": 0.5}, "--gain-e-per-adu is for exposures"),
+    ],
+)
+def test_options_of_exposures_are_refused_for_pictures(
+    reading: dict[str, Any], camera: dict[str, Any], words: str, noisy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=words):
+        train("n2v", [noisy], tmp_path / "run", reading=ReadingOptions(**reading), camera=CameraOptions(**camera))
+
+
+@pytest.mark.usefixtures("unpacked")
+def test_joint_channels_are_one_input_of_the_net(tmp_path: Path, rng: np.random.Generator) -> None:
+    stack = write(
+        tmp_path / "stack.tif", rng.poisson(9, (6, 2, 32, 32)).astype(np.uint16), imagej=True, metadata={"axes": "TCYX"}
+    )
+    train("n2v", [stack], tmp_path / "run", reading=ReadingOptions(joint_channels=True))
+    trained = load_trained(tmp_path / "run")
+    assert len(trained.stats["channels"]) == 2
+    with torch.inference_mode():
+        assert trained.module(torch.rand(1, 2, 24, 24)).shape == (1, 2, 24, 24)
+
+
+def test_a_method_has_its_own_defaults_and_resumes_with_them(tmp_path: Path) -> None:
+    usual = method_options("care")
+    assert usual.schedule == Schedule(validation_percent=20.0)
+    assert usual.data == "pairs"
+    for name in verb.method_names():
+        module, options = import_module(f"quietframe.methods.{name}"), method_options(name)
+        assert dataclasses.asdict(options.settings) == dataclasses.asdict(module.Settings())
+        assert options.data == module.DATA
+        assert options.schedule == Schedule(**getattr(module, "SCHEDULE", {}))
+
+
 def test_methods_are_the_files_of_the_folder() -> None:
     assert {"care", "n2v"} <= set(verb.method_names())
     for name in verb.method_names():
@@ -228,7 +301,8 @@ def test_help_lists_the_options_of_method_and_schedule(quietframe: Any) -> None:
     assert "--target" in care.stdout
     assert "--target" not in n2v.stdout
     assert "--masked-percent" in n2v.stdout
-    for option in ("--steps", "--device", "--seed", "--resume", "--precision", "--learning-rate"):
+    assert "20.0]" in care.stdout  # the default of --validation-percent, of this method
+    for option in ("--steps", "--device", "--seed", "--resume", "--precision", "--learning-rate", "--difference"):
         assert option in care.stdout
         assert option in n2v.stdout
 
