@@ -127,8 +127,9 @@ class Sampler:
         self.held_out = self._grid.corners(self._held)
         shapes = [(stack.shape[0], *stack.shape[2:]) for stack in pictures.sources]
         self._places = np.array([[n, *np.subtract(size, self.patch) + 1] for n, *size in shapes])
-        # every place of a patch is equally likely, whichever picture it lies in
-        places = np.prod(self._places.astype(float), axis=1)
+        # every place of a patch is equally likely, whichever picture it lies in; of repeats every place of a scene is,
+        # however many there are of it, or an exposure's few long differences would hardly be seen beside the short ones
+        places = np.prod(self._places[:, 1 if pictures.partners else 0 :].astype(float), axis=1)
         self._chance = np.cumsum(places) / places.sum()
         self._cells = Grid(pictures, [max(1, size // 2) for size in self.patch])
         self._bright = Brightness.of(self._cells) if foreground > 0 else None
