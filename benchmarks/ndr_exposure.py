@@ -147,7 +147,7 @@ def efficiency() -> dict[str, float]:
                 name = f"N={n} s={noise:g} f={flux:g}"
                 of_mean, of_variance = normal_information(n, flux, noise)
                 relative = float(np.mean(least**2) / np.mean(error**2))
-                true, _ = true_efficiency(n, flux, noise, {16: 4000, 100: 600, 300: 200}[n], seed=n)
+                true, _ = true_efficiency(n, flux, noise, {16: 2000, 100: 300, 300: 60}[n], seed=n)
                 least_known = "the exact likelihood's bound" if flux * (n - 1) >= 1.0 else "it under one photon a ramp"
                 result[f"{name}: efficiency"] = float(1.0 / (of_mean * np.mean(error**2)))
                 result[f"{name}: scatter of perfect weights over that of the fit, squared"] = relative
