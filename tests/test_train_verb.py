@@ -18,6 +18,7 @@ import pytest
 import tifffile
 import torch
 
+from quietframe import cli
 from quietframe.errors import InputError, MissingExtraError, OptionError, OutputError, QuietframeError
 from quietframe.methods import n2v
 from quietframe.ndr import SimulatedCamera, simulate_exposure
@@ -261,15 +262,20 @@ def test_joint_channels_are_one_input_of_the_net(tmp_path: Path, rng: np.random.
         assert trained.module(torch.rand(1, 2, 24, 24)).shape == (1, 2, 24, 24)
 
 
-def test_a_method_has_its_own_defaults_and_resumes_with_them(tmp_path: Path) -> None:
+def test_a_method_has_its_own_defaults_whatever_else_is_given() -> None:
+    words = ["train", "care", "a.tif", "--target", "b.tif", "--out", "run", "--steps", "7", "--batch-size", "auto"]
+    bound = cli.build_app(words).parse_args(words, print_error=False, exit_on_error=False)[1]
+    given = dataclasses.asdict(bound.kwargs["schedule"])
+    assert (given["steps"], given["batch_size"], given["validation_percent"]) == (7, "auto", 20.0)
     usual = method_options("care")
-    assert usual.schedule == Schedule(validation_percent=20.0)
+    assert dataclasses.asdict(usual.schedule) == dataclasses.asdict(Schedule(validation_percent=20.0))
     assert usual.data == "pairs"
     for name in verb.method_names():
         module, options = import_module(f"quietframe.methods.{name}"), method_options(name)
         assert dataclasses.asdict(options.settings) == dataclasses.asdict(module.Settings())
         assert options.data == module.DATA
-        assert options.schedule == Schedule(**getattr(module, "SCHEDULE", {}))
+        own = Schedule(**getattr(module, "SCHEDULE", {}))
+        assert dataclasses.asdict(options.schedule) == dataclasses.asdict(own)
 
 
 def test_methods_are_the_files_of_the_folder() -> None:

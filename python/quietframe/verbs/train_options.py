@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, make_dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -93,8 +94,15 @@ def method_options(name: str) -> MethodOptions:
         exec(compile(_options_of(file.read_text(encoding="utf-8")), str(file), "exec", dont_inherit=True), vars(module))
     except (NameError, ImportError):  # its options rest on more than plain values
         module = load_method(name)
-    schedule = replace(Schedule(), **dict(getattr(module, "SCHEDULE", {})))
-    return MethodOptions(module.DATA, module.Settings(), schedule)
+    return MethodOptions(module.DATA, module.Settings(), _schedule(getattr(module, "SCHEDULE", {})))
+
+
+def _schedule(own: Mapping[str, Any]) -> Schedule:
+    """Return the schedule with a method's own defaults, as a class of its own: cyclopts asks the class for them."""
+    fields = [(name, Schedule.__annotations__[name], value) for name, value in own.items()]
+    about = {"__doc__": Schedule.__doc__, "__module__": Schedule.__module__}
+    made: Schedule = make_dataclass("Schedule", fields, bases=(Schedule,), namespace=about, frozen=True)()
+    return made
 
 
 def _options_of(source: str) -> ast.Module:
