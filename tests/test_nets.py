@@ -139,3 +139,47 @@ def test_a_net_that_knows_the_noise_scales_with_it() -> None:
 def test_other_dims_and_poolings_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="dims 2 or 3 and pooling max or blur"):
         UNet(**arguments)
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (21, 30)])
+def test_an_ensemble_gives_a_turned_picture_the_turned_result(shape: tuple[int, int]) -> None:
+    torch.manual_seed(6)
+    module = unet.EnsembleDenoiser({"filters": 4}, 100.0, 20.0).eval()
+    picture = 100 + 20 * torch.randn(1, 1, *shape)
+    with torch.no_grad():
+        plain = module(picture)
+        for turn in (lambda x: x.flip(-1), lambda x: x.flip(-2), lambda x: x.transpose(-1, -2)):
+            # each turn undoes itself; sums in another order: 8 results of about 100 in float32
+            np.testing.assert_allclose(turn(module(turn(picture))), plain, atol=8 * 100 * 2**-23)
+
+
+def test_an_ensemble_is_the_mean_over_eight_turns_and_keeps_a_share_of_its_input() -> None:
+    torch.manual_seed(6)
+    module = unet.EnsembleDenoiser({"filters": 4}, 100.0, 20.0, kept=0.25).eval()
+    single = Denoiser({"filters": 4}, 100.0, 20.0).eval()
+    single.load_state_dict(module.state_dict())
+    picture = 100 + 20 * np.random.default_rng(7).normal(size=(24, 32)).astype(np.float32)
+    results = []
+    with torch.no_grad():
+        for turn in range(4):
+            for mirror in (False, True):
+                turned = np.rot90(picture[:, ::-1] if mirror else picture, turn).copy()
+                result = np.rot90(single(torch.from_numpy(turned)[None, None])[0, 0].numpy(), -turn)
+                results.append(result[:, ::-1] if mirror else result)
+        mean = np.mean(results, axis=0)
+        ours = module(torch.from_numpy(picture)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(ours, mean + 0.25 * (picture - mean), atol=1e-3)
+
+
+@pytest.mark.parametrize("hidden", [(0, 0), (2, 1), (0, 3)])
+def test_a_blind_spot_net_sees_all_but_the_rectangle_around_a_pixel(hidden: tuple[int, int]) -> None:
+    torch.manual_seed(8)
+    net = unet.BlindSpotUNet(filters=16, hidden=hidden).double()
+    picture = torch.rand(1, 1, 32, 28, dtype=torch.double, requires_grad=True)
+    ry, rx = hidden
+    for y, x in ((15, 14), (16, 11), (13, 12)):  # different places within the pooled pixels
+        (slopes,) = torch.autograd.grad(net(picture)[0, 0, y, x], picture)
+        sees = slopes[0, 0].numpy() != 0
+        assert not sees[y - ry : y + ry + 1, x - rx : x + rx + 1].any()
+        ring = sees[y - ry - 1 : y + ry + 2, x - rx - 1 : x + rx + 2]
+        assert ring.sum() == ring.size - (2 * ry + 1) * (2 * rx + 1)

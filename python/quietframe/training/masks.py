@@ -105,9 +105,10 @@ def _neighbours(images: Tensor, mask: Tensor, radius: int) -> Tensor:
     dy, dx = (part.reshape(-1) for part in torch.meshgrid(side, side, indexing="ij"))
     away = (dy != 0) | (dx != 0)
     for axis, step in ((-2, dy[away]), (-1, dx[away])):
-        last = images.shape[axis] - 1
-        moved = (places[axis][:, None] + step).abs()
-        places[axis] = last - (last - moved).abs()  # reflected at both ends
+        size = images.shape[axis]
+        there, opposite = places[axis][:, None] + step, places[axis][:, None] - step
+        # beyond the border the opposite pixel stands in; a reflection would bring the hidden pixel itself back
+        places[axis] = torch.where((there >= 0) & (there < size), there, opposite).clamp(0, size - 1)
     places[:-2] = [place[:, None] for place in places[:-2]]
     return images[tuple(places)]
 

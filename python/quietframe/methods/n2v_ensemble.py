@@ -1,0 +1,92 @@
+"""The best single-picture denoiser here: Noise2Void trained longer, and the mean over the 8 turns of the picture.
+
+Assumes what Noise2Void assumes: noise independent from pixel to pixel and of zero mean; correlated noise is kept as if
+it were signal. Noisy pictures only. Training on turned patches leaves the net a little different in each orientation,
+so the mean over all 8 is nearer to the truth than any of them, at 8 times the work of each use; the module holds all
+8. A net that predicts a pixel from its surroundings also makes too little of the pixel itself, whose observation is
+independent of the prediction's error: a small share of it is kept, after the posterior mean of both (Krull et al. 2020,
+eq. 8, with one ratio of variances for all pixels).
+
+References
+----------
+Krull, Buchholz & Jug 2019, "Noise2Void: learning denoising from single noisy images", CVPR, eq. 10.
+Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR, section 3.6.
+Krull, Vičar, Prakash, Lalit & Jug 2020, "Probabilistic Noise2Void", Frontiers in Computer Science, eq. 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from ..errors import OptionError
+from ..nets.unet import EnsembleDenoiser, UNet
+from ..training.blind_spot import check_percent, error_at, net_options, noise_notes
+from ..training.masks import hide
+from ..training.patches import Batch, DataStatistics, Pictures
+
+DATA = "single"
+"""What it learns from: noisy pictures alone."""
+
+SCHEDULE = {"steps": 1100, "validation_percent": 0.0}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of the ensemble.
+
+    Parameters
+    ----------
+    masked_percent
+        Pixels hidden in each patch [%].
+    turns
+        Whether the picture is denoised in all 8 orientations; without it, use is 8 times faster.
+    kept_percent
+        Share of the noisy picture in the result [%].
+    filters
+        Filters of the net's first level, doubled on each level below.
+    depth
+        Levels below the first; each one doubles how far the net sees.
+    """
+
+    masked_percent: float = 10.0
+    turns: bool = True
+    kept_percent: float = 5.0
+    filters: int = 32
+    depth: int = 2
+
+
+def prepare(pictures: Pictures, settings: Settings, run: Path) -> tuple[Settings, list[str]]:
+    """Look at the noise before training; say where it is correlated."""
+    return settings, noise_notes(pictures, "n2v_ensemble")
+
+
+def build(settings: Settings, stats: DataStatistics) -> nn.Module:
+    """Make the untrained net.
+
+    Raises
+    ------
+    OptionError
+        When a setting is out of range.
+    """
+    check_percent(settings.masked_percent)
+    if not 0 <= settings.kept_percent <= 50:
+        raise OptionError(f"--kept-percent {settings.kept_percent:g}: give 0 to 50")
+    return UNet(**net_options(settings, stats))
+
+
+def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
+    """Mean squared error at the hidden pixels, in normalised units (Krull et al. 2019, eq. 10)."""
+    hidden, mask = hide(batch.source, settings.masked_percent, batch.generator)
+    return error_at(mask, net(hidden), batch.source)
+
+
+def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
+    """Make the module from raw counts to denoised counts, all orientations inside."""
+    options = net_options(settings, stats)
+    kept = settings.kept_percent / 100
+    module = EnsembleDenoiser(options, stats.input_mean, stats.input_std, turns=settings.turns, kept=kept)
+    module.net.load_state_dict(net.state_dict())
+    return module.eval()
