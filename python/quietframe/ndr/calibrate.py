@@ -299,7 +299,9 @@ def look(sample: NDArray[Any], usable: NDArray[np.bool_]) -> Seen:
         if keep.all():
             break
         usable[usable] = keep
-        ramps, mean, light = ramps[:, keep], mean[keep], light[keep]
+        mean, light = mean[keep], light[keep]
+        del ramps  # before the next is made: never two at once
+        ramps = sample[:, usable]
         common = Common.of(ramps, light)
     return Seen(usable, mean, light, common, power(ramps, light, common))
 
