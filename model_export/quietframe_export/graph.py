@@ -97,10 +97,12 @@ def export_onnx(
 
 
 def _look_at(caught: Sequence[warnings.WarningMessage]) -> None:
-    """Fail on a size that was frozen into the graph; be silent about the exporter's age; pass on all else."""
+    """Fail on a size that was frozen into the graph; be silent about what is harmless; pass on the rest."""
     for warning in caught:
         if warning.category.__name__ == "TracerWarning":
             raise RuntimeError(f"the network cannot be exported for every size: {warning.message}")
+        if str(warning.message).startswith("Constant folding"):  # what it did not compute beforehand, runtimes will
+            continue
         if not issubclass(warning.category, DeprecationWarning | FutureWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 

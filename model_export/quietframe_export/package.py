@@ -284,6 +284,10 @@ def describe(trained: Trained, card: Card, sizes: Sizes, files: Mapping[str, byt
     def entry(name: str) -> dict[str, Any]:
         return {"source": name, "sha256": digest[name]}
 
+    given, gives = (
+        np.load(io.BytesIO(files[f"test_{kind}.npy"]), allow_pickle=False).shape[1] for kind in ("input", "output")
+    )
+
     said = {
         key: list(value) if isinstance(value, tuple) else value
         for key, value in {"license": card.license, "maintainers": card.maintainers}.items()
@@ -304,8 +308,8 @@ def describe(trained: Trained, card: Card, sizes: Sizes, files: Mapping[str, byt
         "documentation": "",
         "covers": ["cover.png"],
         "attachments": [entry(RECORD)],
-        "inputs": [_tensor("input", trained, sizes, channels_of(trained), entry)],
-        "outputs": [_tensor(name, trained, sizes, _output_channels(trained), entry) for name in trained.outputs],
+        "inputs": [_tensor("input", trained, sizes, given, entry)],
+        "outputs": [_tensor(name, trained, sizes, gives, entry) for name in trained.outputs],
         "weights": _weights(trained, entry),
         "config": {
             "bioimageio": {
@@ -336,10 +340,6 @@ def _tensor(name: str, trained: Trained, sizes: Sizes, channels: int, entry: Any
         "test_tensor": entry(f"test_{kind}.npy"),
         "sample_tensor": entry(f"sample_{kind}.tif"),
     }
-
-
-def _output_channels(trained: Trained) -> int:
-    return int(trained.architecture_kwargs.get("net", {}).get("out_channels", 1))
 
 
 def _weights(trained: Trained, entry: Any) -> dict[str, Any]:

@@ -306,7 +306,7 @@ class BlindSpotDenoiser(Denoiser):
 
 
 class EnsembleDenoiser(Denoiser):
-    """A `Denoiser` that takes the mean over the 8 turns and reflections of a plane, and keeps a share of the input.
+    """A `Denoiser` that takes the mean over the 8 turns and reflections of a plane, and keeps some fine detail.
 
     Parameters
     ----------
@@ -315,7 +315,8 @@ class EnsembleDenoiser(Denoiser):
     turns
         Whether the picture is denoised in all 8 orientations.
     kept
-        Share of the input in the result, 0 to 1.
+        Share, 0 to 1, of what was taken away that is put back, as far as it differs from the mean of the 3 pixels along
+        each axis around it: the broad part of the noise is the net's to judge.
 
     References
     ----------
@@ -339,16 +340,23 @@ class EnsembleDenoiser(Denoiser):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map raw counts (N, C, [Z,] Y, X), float32, to denoised counts of the same sizes."""
-        denoised = super().forward(x)
+        # Padded before it is turned: else the pooling grid of a turned tile would not be that of the whole picture.
+        padded = self.pad((x - self.input_mean) / self.input_std)
+        result = self.net(padded)
         if self.turns:
             for number in range(1, 8):
                 flips = [axis for bit, axis in ((1, -1), (2, -2)) if number & bit]
-                turned = x.flip(flips) if flips else x
-                turned = super().forward(turned.transpose(-1, -2) if number & 4 else turned)
+                turned = padded.flip(flips) if flips else padded
+                turned = self.net(turned.transpose(-1, -2) if number & 4 else turned)
                 turned = turned.transpose(-1, -2) if number & 4 else turned
-                denoised = denoised + (turned.flip(flips) if flips else turned)
-            denoised = denoised / 8
-        return denoised + self.kept * (x - denoised) if self.kept else denoised
+                result = result + (turned.flip(flips) if flips else turned)
+            result = result / 8
+        denoised = self.crop(result, x) * self.output_std + self.output_mean
+        if not self.kept:
+            return denoised
+        removed = x - denoised
+        broad = _MEAN_POOL[self.net.dims](removed, 3, stride=1, padding=1, count_include_pad=False)
+        return denoised + self.kept * (removed - broad)
 
 
 class LaplaceDenoiser(Denoiser):
@@ -387,17 +395,23 @@ class LaplaceDenoiser(Denoiser):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Map raw counts (N, C, [Z,] Y, X), float32, to location and scale of the same sizes [counts]."""
         normal = self.pad((x - self.input_mean) / self.input_std)
-        location, scale = self.location_and_scale(self.net(normal), normal)
+        # said and not looked up: a size that is looked up cannot be exported
+        net = self.kwargs["net"]
+        corrects = 2 * net.get("in_channels", 1) == net.get("out_channels", 1)
+        location, scale = self.location_and_scale(self.net(normal), normal, corrects)
         location, scale = self.crop(location, x), self.crop(scale, x)
         return location * self.output_std + self.output_mean, scale * (self.output_std * self.scale_factor)
 
     @staticmethod
-    def location_and_scale(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Divide the net's output y for the input x into location and (uncalibrated) scale, normalised units."""
-        channels = y.shape[1] // 2
-        location, width = y[:, :channels], y[:, channels:]
+    def location_and_scale(y: Tensor, x: Tensor, corrects: bool | None = None) -> tuple[Tensor, Tensor]:
+        """Divide the net's output y for the input x into location and (uncalibrated) scale, normalised units.
+
+        `corrects`: whether the location is a correction of x; where None, when it has as many channels.
+        """
+        location, width = y.chunk(2, dim=1)
+        corrects = 2 * x.shape[1] == y.shape[1] if corrects is None else corrects
         # at least a thousandth of the targets' contrast, so that no pixel outweighs all others
-        return location + x if x.shape[1] == channels else location, functional.softplus(width) + 1e-3
+        return location + x if corrects else location, functional.softplus(width) + 1e-3
 
 
 class PhantomDenoiser(Denoiser):
