@@ -183,6 +183,20 @@ def test_pixels_that_are_full_are_counted(tmp_path: Path) -> None:
     assert any("pixels are saturated at read" in note for note in facts["notes"])
 
 
+def test_several_exposures_are_trained_on_together(exposure: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "b.tif", ramp(np.ones(READS), 2), gain_e_per_adu=str(GAIN), read_noise_e=str(2 * NOISE))
+    first = write(tmp_path / "a.tif", ramp(np.ones(READS), 1), gain_e_per_adu=str(GAIN), read_noise_e=str(NOISE))
+    request = ReadRequest("repeats", exposure=ExposureRequest((3, 12)))
+    pictures, facts = read_training([first, other], None, request)
+    assert [stack.shape[0] for stack in pictures.sources] == [10, 3, 10, 3]
+    assert pictures.noise is not None
+    assert pictures.noise.intercept == pytest.approx(2 * NOISE**2 * (1 + 4) / 2)
+    assert any("read noise differs (variance 32 to 128); the mean is taken" in note for note in facts["notes"])
+    dark = write(tmp_path / "dark.tif", ramp(np.full(READS, 1e-4), 1))
+    with pytest.raises(InputError, match="gain of some of the exposures is known and of some not"):
+        read_training([first, dark], None, request)
+
+
 BAD: list[tuple[str, str, dict[str, Any], type[QuietframeError], str]] = [
     ("fits once", "repeats", {"difference": (20,)}, InputError, "difference 20 fits only once into reads 1 to 40"),
     (

@@ -98,4 +98,6 @@ def open_feed(job: Job, place: Place, stats: DataStatistics, net: nn.Module, sta
 
     if not state.batch_size:
         state.batch_size = largest_batch(attempt) if schedule.batch_size == "auto" else schedule.batch_size
-    return make(state.batch_size)
+    feed = make(state.batch_size)
+    state.notes += [note for note in feed.sampler.notes if note not in state.notes]
+    return feed
