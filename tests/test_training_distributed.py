@@ -55,16 +55,23 @@ def test_two_processes_have_the_curve_and_the_weights_of_one(tmp_path: Path) -> 
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3"}.items():
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "3", "MASTER_ADDR": "localhost"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(OptionError, match="started process 4 on a machine with 2 GPUs; start one process per GPU"):
         distributed.join("cuda")
 
 
+def test_a_cluster_that_numbers_its_jobs_is_no_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    for name, value in {"WORLD_SIZE": "4", "RANK": "3"}.items():
+        monkeypatch.setenv(name, value)
+    assert distributed.join("cpu") == distributed.Crew(0, 1)
+
+
 def test_a_batch_that_is_sought_is_refused_with_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed.torch.distributed, "is_initialized", lambda: True)
-    for name, value in {"WORLD_SIZE": "2", "RANK": "0"}.items():
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "localhost"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(OptionError, match="--batch-size auto looks at one process; give a number"):
         distributed.join("cpu").check_batch("auto")

@@ -15,6 +15,7 @@ one piece).
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ def join(device: str) -> Crew:
         When there are more processes than GPUs.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    if size == 1:
+    if size == 1 or "MASTER_ADDR" not in os.environ:  # torchrun sets it; some clusters set the others for all jobs
         return Crew()
     if device == "cuda":
         local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -138,4 +139,5 @@ def join(device: str) -> Crew:
         torch.cuda.set_device(local)
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("nccl" if device == "cuda" else "gloo")
+        atexit.register(torch.distributed.destroy_process_group)
     return Crew(rank, size)

@@ -61,6 +61,4 @@ def explained(batch_size: int, patch: tuple[int, ...]) -> Iterator[None]:
             raise
         given = f"--batch-size {batch_size} with patches of {' x '.join(map(str, patch))} px"
         advice = f"--batch-size {batch_size // 2}, or --batch-size auto" if batch_size > 1 else "a smaller --patch-px"
-        raise OptionError(
-            f"out of memory: {given} does not fit; give {advice}, and --resume for a run that had begun"
-        ) from error
+        raise OptionError(f"out of memory: {given} does not fit; start again (--overwrite) with {advice}") from error

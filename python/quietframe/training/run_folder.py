@@ -118,6 +118,8 @@ def start_run(run: Path, record: Mapping[str, Any]) -> None:
         raise OutputError(f"the folder {run} cannot be made: {error.strerror}") from error
     for name in FILES[1:]:  # settings.json is replaced below, so that the folder is a run's at every moment
         (run / name).unlink(missing_ok=True)
+    for log in (run / "tensorboard").glob("events.out.tfevents.*"):
+        log.unlink(missing_ok=True)
     remove_partial(run)
     with atomic_output(run / "settings.json", overwrite=True) as partial:
         partial.write_text(json.dumps({"format": FORMAT, **record}, indent=2) + "\n", encoding="utf-8")
