@@ -31,7 +31,7 @@ TWO = {"care_laplace": ("denoised", "scale"), "psf_blind_spot": ("denoised", "ph
 def trained_by(method: str, dims: int = 2, noise: NoiseLevel | None = None) -> Any:
     """Make what training with a method leaves, with random weights and few filters."""
     module = import_module(f"quietframe.methods.{method}")
-    settings = dataclasses.replace(module.Settings(), filters=4, depth=1)
+    settings = dataclasses.replace(module.Settings(), filters=2, depth=1)
     if method == "struct_n2v":
         settings = dataclasses.replace(settings, mask="horizontal")
     base = tiny.trained_unet(dims=dims, shape=(20, 60, 70) if dims == 3 else (100, 113))
@@ -76,7 +76,7 @@ def test_every_method_ends_in_a_sound_package(tmp_path: Path, method: str) -> No
         assert len(package.description["outputs"][1]["axes"][1]["channel_names"]) == 1
 
 
-@pytest.mark.parametrize("method", ["n2v", "care", "care_laplace"])
+@pytest.mark.parametrize("method", ["n2v", "care_laplace"])
 def test_a_volume_ends_in_a_sound_package(tmp_path: Path, method: str) -> None:
     assert_sound(trained_by(method, dims=3), tmp_path / "m.zip")
     package = read_package(tmp_path / "m.zip")
