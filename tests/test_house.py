@@ -114,8 +114,10 @@ def test_files_and_functions_stay_small(path: Path) -> None:
             lines = (node.end_lineno or 0) - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
             assert lines <= 40, f"{node.name} has {lines} lines without its docstring"
             arguments = len(node.args.posonlyargs) + len(node.args.args) + len(node.args.kwonlyargs)
-            # A verb's arguments are its options: cyclopts needs each by name.
-            assert arguments <= 8 or path.parent.name == "verbs", f"{node.name} has {arguments} arguments"
+            # A verb's arguments are its options: cyclopts needs each by name. A net's travel in model packages as plain
+            # keywords, which a dataclass could not.
+            named = path.parent.name == "verbs" or (path.parent.name == "nets" and node.name == "__init__")
+            assert arguments <= 8 or named, f"{node.name} has {arguments} arguments"
 
 
 def test_no_folder_holds_one_file_and_no_name_says_nothing() -> None:

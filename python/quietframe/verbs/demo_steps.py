@@ -192,24 +192,27 @@ def _noisy_file(stage: Stage) -> Path:
 
 def train_both(stage: Stage, steps: int, seed: int) -> dict[str, Path]:
     """Train N2V and CARE on the same noisy stack; return their packages by method."""
-    from importlib import import_module
-
-    from ..training.schedule import Schedule
     from . import train
+    from .train_options import method_options
 
     noisy = _noisy_file(stage)
     models = {}
     for method in METHODS:
-        settings = import_module(f"quietframe.methods.{method}").Settings()
         target = [stage.file("care_targets.tif")] if method == "care" else None
-        schedule = Schedule(steps=steps, seed=seed)
-        run = stage.file(f"run_{method}")
-        request = train.Request(method, [noisy], target, run, settings, schedule, False, stage.overwrite)
+        schedule = replace(method_options(method).schedule, steps=steps, seed=seed)
 
         def named(message: str, done: int, total: int, method: str = method) -> None:
             stage.progress(f"{METHODS[method]} {message}", done, total)
 
-        models[method] = Path(train.train(request, named)["model"])
+        done = train.make_command(method)(
+            [noisy],
+            out=stage.file(f"run_{method}"),
+            target=target,
+            schedule=schedule,
+            overwrite=stage.overwrite,
+            progress=named,
+        )
+        models[method] = Path(done["model"])
     return models
 
 
