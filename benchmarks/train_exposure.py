@@ -1,13 +1,14 @@
 """Noise2Noise out of one exposure: guarded windows, and one net for many differences.
 
-One exposure of a real picture (the ground truth of Confocal_BPAE_G, 256 px of it) behind an ideal simulated camera:
-Poisson light of at most 1 e-/px/sub-frame (99.9 % of the pixels), read noise 3 e-. Judged on a second exposure of the
-same scene, against the scene; PSNR in dB, peak: the range of the scene (percentiles 0.1 to 99.9) times the difference.
+One exposure of a real picture (the ground truth of Confocal_BPAE_G, 256 px square of it) behind an ideal simulated
+camera: Poisson light of at most 1 e-/px/sub-frame (99.9 % of the pixels), read noise 3 e-. Judged on an exposure of the
+256 px square below it, which no training saw, against the scene (clean targets would otherwise teach the scene by
+heart); PSNR in dB, peak: the range of the scene (percentiles 0.1 to 99.9) times the difference.
 A U-Net of depth 2 with 16 filters, 400 steps of 16 patches of 64 px, seed 42.
 
-"guarded": pictures as ``quietframe train n2n EXPOSURE --difference K`` makes them of 300 reads. "clean": the same
-differences, with the scene as target. "abutting": pairs of neighbouring windows that share a read, which the command
-refuses. "all": one net for five differences of 1010 reads, told the noise level; "alone": one net for each.
+"guarded": pictures and targets as ``quietframe train n2n EXPOSURE --difference K`` makes them of 300 reads. "clean":
+the same differences, with the scene as target. "abutting": pairs of neighbouring windows that share a read, which the
+command refuses. "all": one net for five differences of 1010 reads, told the noise level; "alone": one net for each.
 
 Run: ``python benchmarks/train_exposure.py``; needs the data folder (``QUIETFRAME_DATA``).
 """
@@ -37,18 +38,19 @@ NET = {"filters": 16}
 
 
 @cache
-def scene() -> np.ndarray:
-    picture = fmd("Confocal_BPAE_G", "gt")
-    return scene_from_image(picture[128:384, 128:384], 1.0, background_e=0.02)[0].astype(np.float64)
+def scene(part: str) -> np.ndarray:
+    """Flux of the part to train on, or of the one to judge on [e-/px/sub-frame]."""
+    both = scene_from_image(fmd("Confocal_BPAE_G", "gt")[:, 128:384], 1.0, background_e=0.02)[0].astype(np.float64)
+    return both[:256] if part == "train" else both[256:]
 
 
 @cache
-def exposure(reads: int, seed: int) -> np.ndarray:
+def exposure(reads: int, part: str) -> np.ndarray:
     ideal = SimulatedCamera(
         reads=reads, gain_e_per_adu=GAIN, read_noise_e=READ_NOISE_E, read_noise_spread=0, prnu=0, dark_e=0,
         hot_fraction=0, nonlinearity=0, row_noise_e=0, drift_e=0,
     )  # fmt: skip
-    return simulate_exposure(scene(), ideal, np.random.default_rng(seed))[0]
+    return simulate_exposure(scene(part), ideal, np.random.default_rng(1 if part == "train" else 2))[0]
 
 
 def training(reads: int, differences: tuple[int, ...]) -> Pictures:
@@ -59,21 +61,21 @@ def training(reads: int, differences: tuple[int, ...]) -> Pictures:
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exposure.tif"
-        write_image(path, Image(exposure(reads, 1), "TYX", {}, None, {}), dtype="uint16")
+        write_image(path, Image(exposure(reads, "train"), "TYX", {}, None, {}), dtype="uint16")
         return read_training([path], None, request)[0]
 
 
-def windows(reads: int, difference: int, step: int, seed: int = 1) -> np.ndarray:
+def windows(reads: int, difference: int, step: int, part: str = "train") -> np.ndarray:
     """Return differences that begin `step` reads apart [e-], float32."""
-    ramp = exposure(reads, seed).astype(np.float32)
+    ramp = exposure(reads, part).astype(np.float32)
     starts = range(0, reads - difference, step)
     return np.stack([ramp[a + difference] - ramp[a] for a in starts]) * np.float32(GAIN)
 
 
 def judge(trained: Trained, difference: int, count: int = 3) -> float:
     """PSNR over `count` differences of another exposure."""
-    pictures = windows(difference * count + 1, difference, difference, seed=2)
-    truth = difference * scene()
+    pictures = windows(difference * count + 1, difference, difference, "judge")
+    truth = difference * scene("judge")
     peak = float(np.ptp(np.percentile(truth, [0.1, 99.9])))
     errors = [np.mean((denoise(trained, picture)[0] - truth) ** 2) for picture in pictures]
     return float(10 * np.log10(peak**2 / np.mean(errors)))
@@ -87,7 +89,9 @@ def guarded() -> Row:
 def clean() -> Row:
     inputs = windows(300, K, K + 1)
     noise = NoiseLevel(1.0, 2 * READ_NOISE_E**2)
-    pictures = collect([inputs], ["inputs"], [np.broadcast_to(np.float32(K * scene()), inputs.shape)], noise=noise)
+    pictures = collect(
+        [inputs], ["inputs"], [np.broadcast_to(np.float32(K * scene("train")), inputs.shape)], noise=noise
+    )
     trained, cost = fit("n2n", pictures, {**NET, "direction": "forward"})
     return {"psnr": judge(trained, K), **cost}
 

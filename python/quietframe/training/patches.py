@@ -36,6 +36,8 @@ __all__ = [
 
 Patches = NDArray[np.float32]
 ALL = slice(None)
+MOST_PARTNERS = 16
+"""Of so many repeats at most the target is the mean."""
 MOST_FREE = 2**16
 """Places of the grid among which one is taken where chance finds none beside those held out."""
 TRIES = 50
@@ -195,24 +197,36 @@ class Sampler:
         return touching
 
     def _partners(self, corners: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
-        """Draw another member of the same stack for each patch."""
+        """Draw other members of the same stack for each patch: (patches, up to `MOST_PARTNERS`), -1 for none.
+
+        The mean of independent repeats is as good a target as one of them (its expectation is the same) but less noisy;
+        half of them are drawn, so that the target of a place is never twice the same where there are many.
+        """
         members = self._places[corners[:, 0], 0]
-        others = (rng.random(len(corners)) * (members - 1)).astype(np.intp)
-        another: NDArray[np.intp] = others + (others >= corners[:, 1])
-        return another
+        wanted = (members // 2).clip(1, MOST_PARTNERS)
+        order = rng.random((len(corners), int(members.max(initial=1))))
+        numbers = np.arange(order.shape[1])
+        order[(numbers >= members[:, np.newaxis]) | (numbers == corners[:, 1:2])] = np.inf
+        drawn = order.argsort(axis=1)[:, :MOST_PARTNERS]
+        chosen: NDArray[np.intp] = np.where(np.arange(drawn.shape[1]) < wanted[:, np.newaxis], drawn, -1)
+        return chosen
 
     def _cut(
         self, corners: NDArray[np.intp], turns: NDArray[np.integer], partners: NDArray[np.intp]
     ) -> tuple[Patches, Patches | None]:
         def cut(stacks: tuple[Stack, ...], members: NDArray[np.intp]) -> Patches:
-            patches = np.empty((len(corners), stacks[0].shape[1], *self.patch), np.float32)
+            patches = np.zeros((len(corners), stacks[0].shape[1], *self.patch), np.float32)
             rows = zip(corners.tolist(), members.tolist(), turns.tolist(), strict=True)
-            for index, ((picture, _, *corner), member, turn) in enumerate(rows):
+            for index, ((picture, _, *corner), drawn, turn) in enumerate(rows):
                 region = tuple(slice(a, a + size) for a, size in zip(corner, self.patch, strict=True))
-                patches[index] = _turned(stacks[picture][(member, ALL, *region)], turn)
+                used = [member for member in drawn if member >= 0]
+                for member in used:
+                    patches[index] += _turned(stacks[picture][(member, ALL, *region)], turn)
+                if len(used) > 1:
+                    patches[index] /= len(used)
             return patches
 
-        targets, members = self.pictures.targets, corners[:, 1]
+        targets, members = self.pictures.targets, corners[:, 1:2]
         if self.pictures.partners and targets is None:
             return cut(self.pictures.sources, members), cut(self.pictures.sources, partners)
         return cut(self.pictures.sources, members), None if targets is None else cut(targets, members)

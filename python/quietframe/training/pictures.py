@@ -44,7 +44,7 @@ class Pictures:
         What is odd about the data but no error, in sentences.
     partners
         Whether the members (axis N) of a stack show one scene with independent noise: the target of each is then
-        another one, drawn anew each time (Noise2Noise).
+        another one, or the mean of several others, drawn anew each time (Noise2Noise).
     anisotropy
         Distance of two planes over distance of two pixels.
     noise
