@@ -58,6 +58,13 @@ def clean(tmp_path: Path) -> Path:
     return write(tmp_path / "clean.tif", np.tile(np.arange(48, dtype=np.float32), (40, 1)))
 
 
+@pytest.fixture(autouse=True)
+def unpacked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the package out, whose export takes longer than these runs, but where it is looked into."""
+    if request.function is not test_a_run_ends_in_a_package_and_says_what_it_did:
+        monkeypatch.setattr(verb, "_write_package", lambda trained, model, progress: model.write_bytes(b""))
+
+
 def test_a_run_ends_in_a_package_and_says_what_it_did(noisy: Path, tmp_path: Path) -> None:
     seen: list[str] = []
     result = train("n2v", [noisy], tmp_path / "run", progress=lambda message, *_: seen.append(message))
@@ -206,19 +213,12 @@ def test_a_run_that_exists_is_only_continued_as_it_was(
 
 
 @pytest.fixture
-def unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the package out, whose export takes longer than these runs."""
-    monkeypatch.setattr(verb, "_write_package", lambda trained, model, progress: model.write_bytes(b""))
-
-
-@pytest.fixture
 def exposure(tmp_path: Path, rng: np.random.Generator) -> Path:
     camera = SimulatedCamera(reads=40, read_noise_e=2.0, gain_e_per_adu=1.0)
     reads, _ = simulate_exposure(rng.uniform(20, 60, (40, 48)).astype(np.float32), camera, rng)
     return write(tmp_path / "exposure.tif", reads, imagej=True, metadata={"axes": "TYX"})
 
 
-@pytest.mark.usefixtures("unpacked")
 def test_an_exposure_is_trained_on_and_resumed_as_it_was_read(exposure: Path, tmp_path: Path) -> None:
     camera = CameraOptions(gain_e_per_adu=1.0, read_noise_e=2.0)
     reading = ReadingOptions(difference=(4, 6))
@@ -250,7 +250,6 @@ def test_options_of_exposures_are_refused_for_pictures(
         train("n2v", [noisy], tmp_path / "run", reading=ReadingOptions(**reading), camera=CameraOptions(**camera))
 
 
-@pytest.mark.usefixtures("unpacked")
 def test_joint_channels_are_one_input_of_the_net(tmp_path: Path, rng: np.random.Generator) -> None:
     stack = write(
         tmp_path / "stack.tif", rng.poisson(9, (6, 2, 32, 32)).astype(np.uint16), imagej=True, metadata={"axes": "TCYX"}
