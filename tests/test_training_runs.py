@@ -113,18 +113,18 @@ def test_steps_fill_the_budget_beside_the_validations(
     for _ in range(10):
         pace.tick()
     # 90 s are left; a step takes 0.1 s: 900 of them, 700 with 40 x 0.5 s, and 90 / 20.1 where each is validated
-    assert pace.steps_within(100.0, 10, validation_s) == steps
+    assert pace.steps_within(100.0, 10, validation_s, 40) == steps
 
 
 EVERY_OPTION = {"average": 0.9, "weight_decay": 0.01, "decay": "plateau", "patience": 9}
 
 
-@pytest.mark.parametrize("threads, options", [(1, EVERY_OPTION), (2, {})])
+@pytest.mark.parametrize("threads, options", [(1, EVERY_OPTION), (2, {"steps": 7, "checkpoint_every": 3})])
 def test_a_resumed_run_has_the_same_bits_with_any_options_and_two_threads(
     threads: int, options: dict[str, Any], tmp_path: Path
 ) -> None:
     def kill(_: str, done: int, __: int) -> None:
-        if done == 8:
+        if done == 5:
             raise ZeroDivisionError
 
     before = torch.get_num_threads()
@@ -136,6 +136,14 @@ def test_a_resumed_run_has_the_same_bits_with_any_options_and_two_threads(
         assert same(loop.train(job(tmp_path / "run", **options), resume=True), whole)
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("planes, validations", [(1, 40), (4, 20)])
+def test_more_held_out_patches_are_looked_at_less_often(planes: int, validations: int, tmp_path: Path) -> None:
+    stack = np.random.default_rng(5).poisson(50, (planes, 64, 64)).astype(np.uint16)
+    # 16 patches a plane, of which 10 % are held out: 2 of one plane, which is a batch, and 6 of 4 planes
+    made = replace(job(tmp_path / "run", steps=80, validation_percent=10), pictures=collect([stack], ["a"]))
+    assert len(loop.train(made).history) == validations
 
 
 def test_losses_that_are_read_late_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +323,7 @@ def test_curves_are_drawn_while_training_but_cost_little(tmp_path: Path, monkeyp
         now[0] += 0.4  # a picture takes this long: 50 times as long must pass before the next
 
     monkeypatch.setattr(history, "write_curves", write)
-    curves = history.Curves(tmp_path)
+    curves = history.Curves(tmp_path, every_s=5)
     row = {"step": 1.0, "loss": 1.0, "validation": 1.0, "learning_rate": 1.0}
     while now[0] < 60:
         curves.show([row])

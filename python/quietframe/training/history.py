@@ -28,7 +28,7 @@ class Curves:
         Shortest time between two pictures [s].
     """
 
-    def __init__(self, run: Path, every_s: float = 5.0) -> None:
+    def __init__(self, run: Path, every_s: float = 10.0) -> None:
         self.run, self.every_s = run, every_s
         self._next = time.monotonic() + every_s
         self._board = _board(run)

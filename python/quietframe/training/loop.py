@@ -31,7 +31,7 @@ from .optimizer import AdamW
 from .pace import Pace
 from .patches import Batch, DataStatistics
 from .run_folder import adopt_pictures, remove_partial, start_run
-from .schedule import PLATEAU, Schedule
+from .schedule import PLATEAU
 
 __all__ = ["Job", "Method", "State", "load_state", "train"]
 
@@ -103,7 +103,7 @@ def train(job: Job, *, resume: bool = False, progress: Progress = silent) -> Sta
 def _after_step(parts: Parts, interrupted: Callable[[], bool], progress: Progress) -> None:
     """Read the losses, validate, save and tell the progress, each when its time has come."""
     state, schedule, crew = parts.state, parts.job.schedule, parts.crew
-    due = _validates(state, schedule)
+    due = _validates(parts)
     if due or not state.steps or len(parts.unread) >= parts.place.waits:
         _read_losses(parts)
     if not state.stopped and due:
@@ -188,9 +188,11 @@ def _read_losses(parts: Parts) -> None:
     state.seconds = parts.pace.seconds
 
 
-def _validates(state: State, schedule: Schedule) -> bool:
+def _validates(parts: Parts) -> bool:
     """Tell whether the step just done is followed by a validation."""
-    return state.steps > 0 and (state.step % schedule.validate_every(state.steps) == 0 or state.step == state.steps)
+    state = parts.state
+    every = parts.job.schedule.validate_every(state.steps, parts.feed.validations)
+    return state.steps > 0 and (state.step % every == 0 or state.step == state.steps)
 
 
 def _validate(parts: Parts) -> None:
@@ -229,7 +231,8 @@ def _fix_steps(parts: Parts) -> None:
     start = time.monotonic()
     _validate(parts)
     budget = 60 * (parts.job.schedule.minutes or 0)
-    steps = parts.pace.steps_within(budget, parts.state.step, time.monotonic() - start)
+    took = time.monotonic() - start
+    steps = parts.pace.steps_within(budget, parts.state.step, took, parts.feed.validations)
     parts.state.steps = int(parts.crew.agree(steps)[0])
 
 

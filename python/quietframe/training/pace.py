@@ -10,9 +10,6 @@ MEASURED = 10
 UNTIMED = 2
 """First steps, which also ask for memory and choose algorithms, and say little about the later ones."""
 
-VALIDATIONS = 40
-"""Validations of a run, as `Schedule.validate_every` spaces them."""
-
 
 class Pace:
     """Time the steps of a run.
@@ -50,7 +47,7 @@ class Pace:
         timed = self._steps - UNTIMED
         return timed >= MEASURED or (timed >= 1 and self.seconds > 0.1 * budget_s)
 
-    def steps_within(self, budget_s: float, done: int, validation_s: float) -> int:
+    def steps_within(self, budget_s: float, done: int, validation_s: float, validations: int) -> int:
         """Return the number of steps that end with the budget, at least those done and one more.
 
         Parameters
@@ -61,9 +58,11 @@ class Pace:
             Steps done so far.
         validation_s
             Time of one validation [s].
+        validations
+            How many of them a run has where it is long enough.
         """
         left = budget_s - self.seconds
         steps = int(left / (self.step_s + validation_s))  # while there are few, each one is followed by a validation
-        if steps > VALIDATIONS:
-            steps = max(VALIDATIONS, int((left - VALIDATIONS * validation_s) / self.step_s))
+        if steps > validations:
+            steps = max(validations, int((left - validations * validation_s) / self.step_s))
         return done + max(1, steps)

@@ -136,6 +136,6 @@ class Schedule:
         phase = (step - warm_up) / max(1, steps - warm_up)
         return self.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * phase)))
 
-    def validate_every(self, steps: int) -> int:
-        """Tell the steps between two validations of `steps` steps: 40 of them, at most 7 % of a run with 2 batches."""
-        return max(1, steps // 40)
+    def validate_every(self, steps: int, validations: int) -> int:
+        """Tell the steps between two validations of a run of `steps` steps with about so many of them."""
+        return max(1, steps // validations)
