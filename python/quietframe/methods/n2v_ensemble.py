@@ -1,11 +1,12 @@
-"""The best single-picture denoiser here: Noise2Void trained longer, and the mean over the 8 turns of the picture.
+"""The best denoiser here for a single picture: Noise2Void, the mean over its 8 turns, and some fine detail put back.
 
 Assumes what Noise2Void assumes: noise independent from pixel to pixel and of zero mean; correlated noise is kept as if
 it were signal. Noisy pictures only. Training on turned patches leaves the net a little different in each orientation,
 so the mean over all 8 is nearer to the truth than any of them, at 8 times the work of each use; the module holds all
-8. A net that predicts a pixel from its surroundings also makes too little of the pixel itself, whose observation is
-independent of the prediction's error: a small share of it is kept, after the posterior mean of both (Krull et al. 2020,
-eq. 8, with one ratio of variances for all pixels).
+8. The longer a net learns to predict pixels from their surroundings, the less it makes of the pixels themselves,
+although what they show is independent of the prediction's error: a share of what was taken away is put back, after the
+posterior mean of both (Krull et al. 2020, eq. 8, with one ratio of variances for all pixels). Only its fine part is:
+the broad part of the noise, over 3 pixels and more, is in the prediction already.
 
 References
 ----------
@@ -30,7 +31,7 @@ from ..training.patches import Batch, DataStatistics, Pictures
 DATA = "single"
 """What it learns from: noisy pictures alone."""
 
-SCHEDULE = {"steps": 1100, "validation_percent": 0.0}
+SCHEDULE = {"steps": 1200, "batch_size": 8, "validation_percent": 0.0}
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Settings:
     turns
         Whether the picture is denoised in all 8 orientations; without it, use is 8 times faster.
     kept_percent
-        Share of the noisy picture in the result [%].
+        Share of the fine part of what was taken away that is put back [%].
     filters
         Filters of the net's first level, doubled on each level below.
     depth
@@ -53,9 +54,9 @@ class Settings:
 
     masked_percent: float = 10.0
     turns: bool = True
-    kept_percent: float = 5.0
+    kept_percent: float = 8.0
     filters: int = 32
-    depth: int = 2
+    depth: int = 3
 
 
 def prepare(pictures: Pictures, settings: Settings, run: Path) -> tuple[Settings, list[str]]:

@@ -211,10 +211,14 @@ class BlindSpotUNet(nn.Module):
         super().__init__()
         self.hidden = tuple(hidden)
         self.half_plane = UNet(in_channels, filters, depth, filters, above=True)
-        self.down = self.half_plane.down
         self.join = nn.Sequential(
             nn.ReLU(), nn.Conv2d(4 * filters, 2 * filters, 1), nn.ReLU(), nn.Conv2d(2 * filters, out_channels, 1)
         )
+
+    @property
+    def down(self) -> nn.ModuleList:
+        """Convolutions before each pooling, as many as in `UNet`."""
+        return self.half_plane.down
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, Y, X) to (N, out_channels, Y, X)."""
