@@ -39,6 +39,7 @@ def test_the_error_of_hidden_pixels_counts_and_no_other(method: Any, settings: A
         seen.append(hidden)
         return torch.zeros_like(hidden)
 
+    # the ensemble takes a net without members for one of its nets
     loss = method.loss(net, Batch(picture, None, torch.Generator().manual_seed(3), STATS), settings)
     hidden = seen[0] != picture
     assert 0 < hidden.sum() < 0.4 * hidden.numel()
@@ -72,7 +73,7 @@ def test_the_ensemble_keeps_the_share_it_is_told_and_turns_only_if_it_shall() ->
     net = n2v_ensemble.build(settings, STATS)
     module = n2v_ensemble.denoiser(net, settings, STATS)
     assert isinstance(module, EnsembleDenoiser)
-    plain = Denoiser(module.kwargs["net"], STATS.input_mean, STATS.input_std).eval()
+    plain = EnsembleDenoiser(module.kwargs["net"], STATS.input_mean, STATS.input_std, turns=False).eval()
     plain.load_state_dict(module.state_dict())
     picture = torch.from_numpy(NOISE[:1, None])
     with torch.inference_mode():
@@ -94,6 +95,7 @@ def test_the_ensemble_keeps_the_share_it_is_told_and_turns_only_if_it_shall() ->
         (n2v2, {"radius": 0}, "--radius 0: give 1 to 7"),
         (noise2self, {"spacing": 1}, "--spacing 1: give 2 to 8"),
         (n2v_ensemble, {"kept_percent": 51}, "--kept-percent 51: give 0 to 50"),
+        (n2v_ensemble, {"depth": 1}, "--depth 1: give 2 to 4"),
         *((method, {"filters": 0}, "--filters 0: give 1 to 512") for method in METHODS),
         *((method, {"depth": 5}, "--depth 5: give 1 to 4") for method in METHODS),
     ],

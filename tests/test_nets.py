@@ -145,7 +145,7 @@ def test_other_dims_and_poolings_are_refused(arguments: dict[str, object]) -> No
 @pytest.mark.parametrize("shape", [(32, 32), (24, 28)])  # else padding shifts the pooling grid
 def test_an_ensemble_gives_a_turned_picture_the_turned_result(shape: tuple[int, int]) -> None:
     torch.manual_seed(6)
-    module = unet.EnsembleDenoiser({"filters": 4}, 100.0, 20.0).eval()
+    module = unet.EnsembleDenoiser({"filters": 4, "depths": [1, 2]}, 100.0, 20.0).eval()
     picture = 100 + 20 * torch.randn(1, 1, *shape)
     with torch.no_grad():
         plain = module(picture)
@@ -156,17 +156,19 @@ def test_an_ensemble_gives_a_turned_picture_the_turned_result(shape: tuple[int, 
 
 def test_an_ensemble_is_the_mean_over_eight_turns_and_puts_fine_detail_back() -> None:
     torch.manual_seed(6)
-    module = unet.EnsembleDenoiser({"filters": 4}, 100.0, 20.0, kept=0.25).eval()
-    single = Denoiser({"filters": 4}, 100.0, 20.0).eval()
-    single.load_state_dict(module.state_dict())
+    module = unet.EnsembleDenoiser({"filters": 4, "depths": [1, 2]}, 100.0, 20.0, kept=0.25).eval()
+    singles = [Denoiser({"filters": 4, "depth": depth}, 100.0, 20.0).eval() for depth in (1, 2)]
+    for single, member in zip(singles, module.net.members, strict=True):
+        single.net.load_state_dict(member.state_dict())
     picture = 100 + 20 * np.random.default_rng(7).normal(size=(24, 32)).astype(np.float32)
     results = []
     with torch.no_grad():
         for turn in range(4):
             for mirror in (False, True):
-                turned = np.rot90(picture[:, ::-1] if mirror else picture, turn).copy()
-                result = np.rot90(single(torch.from_numpy(turned)[None, None])[0, 0].numpy(), -turn)
-                results.append(result[:, ::-1] if mirror else result)
+                turned = torch.from_numpy(np.rot90(picture[:, ::-1] if mirror else picture, turn).copy())[None, None]
+                for single in singles:
+                    result = np.rot90(single(turned)[0, 0].numpy(), -turn)
+                    results.append(result[:, ::-1] if mirror else result)
         mean = np.mean(results, axis=0)
         ours = module(torch.from_numpy(picture)[None, None])[0, 0].numpy()
     removed = picture - mean

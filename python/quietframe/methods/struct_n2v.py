@@ -38,7 +38,7 @@ from ..training.patches import Batch, DataStatistics, Pictures
 DATA = "single"
 """What it learns from: noisy pictures alone."""
 
-SCHEDULE = {"batch_size": 8, "validation_percent": 0.0}
+SCHEDULE = {"steps": 300, "batch_size": 8, "validation_percent": 0.0}
 MASKS = ("auto", "line-x", "line-y", "cross", "square")
 LARGEST = 10  # px; a patch of 64 px must show more than it hides
 

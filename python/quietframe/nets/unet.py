@@ -123,7 +123,7 @@ class UNet(nn.Module):
         self.out_channels, self.residual, self.dims, self.pooling, self.top_skip = (
             out_channels, residual, dims, pooling, top_skip,
         )  # fmt: skip
-        self.above = above
+        self.above, self.depth = above, depth
         self.noise = None if noise is None else tuple(float(value) for value in noise)
         widths = [filters * 2**level for level in range(depth + 1)]
         before = [in_channels if noise is None else 2 * in_channels, *widths[:-2]]
@@ -209,16 +209,11 @@ class BlindSpotUNet(nn.Module):
         hidden: Sequence[int] = (0, 0),
     ) -> None:
         super().__init__()
-        self.hidden = tuple(hidden)
+        self.hidden, self.depth = tuple(hidden), depth
         self.half_plane = UNet(in_channels, filters, depth, filters, above=True)
         self.join = nn.Sequential(
             nn.ReLU(), nn.Conv2d(4 * filters, 2 * filters, 1), nn.ReLU(), nn.Conv2d(2 * filters, out_channels, 1)
         )
-
-    @property
-    def down(self) -> nn.ModuleList:
-        """Convolutions before each pooling, as many as in `UNet`."""
-        return self.half_plane.down
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, Y, X) to (N, out_channels, Y, X)."""
@@ -230,6 +225,28 @@ class BlindSpotUNet(nn.Module):
             seen += [above, below] if axis == -2 else [above.transpose(-1, -2), below.transpose(-1, -2)]
         joined: Tensor = self.join(torch.cat(seen, dim=1))
         return joined
+
+
+class UNets(nn.Module):
+    """The mean of several nets that differ in depth; each is trained on its own.
+
+    Parameters
+    ----------
+    depths
+        Depth of each net.
+    net
+        Further arguments of `UNet`.
+    """
+
+    def __init__(self, depths: Sequence[int] = (2, 3), **net: Any) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(UNet(depth=depth, **net) for depth in depths)
+        self.dims: int = net.get("dims", 2)
+        self.depth = max(depths)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_channels, [Z,] Y, X) to (N, out_channels, [Z,] Y, X)."""
+        return cast("Tensor", sum(member(x) for member in self.members)) / len(self.members)
 
 
 class Denoiser(nn.Module):
@@ -250,7 +267,7 @@ class Denoiser(nn.Module):
 
     outputs: tuple[str, ...] = ("denoised",)
     """Names of what `forward` gives."""
-    net_class: type[UNet] | type[BlindSpotUNet] = UNet
+    net_class: type[UNet] | type[BlindSpotUNet] | type[UNets] = UNet
     """What `net` is."""
 
     input_mean: Tensor
@@ -278,7 +295,7 @@ class Denoiser(nn.Module):
         }
         """The arguments this was made with, complete and of plain types."""
         self.net = self.net_class(**net)
-        self.multiple = 2 ** len(self.net.down)
+        self.multiple = 2**self.net.depth
         for name in ("input_mean", "input_std", "output_mean", "output_std"):
             values = torch.as_tensor(self.kwargs[name], dtype=torch.float32).reshape(1, -1, *[1] * self.net.dims)
             self.register_buffer(name, values)
@@ -310,12 +327,12 @@ class BlindSpotDenoiser(Denoiser):
 
 
 class EnsembleDenoiser(Denoiser):
-    """A `Denoiser` that takes the mean over the 8 turns and reflections of a plane, and keeps some fine detail.
+    """`UNets` that take the mean over the 8 turns and reflections of a plane, and put some fine detail back.
 
     Parameters
     ----------
     net, input_mean, input_std, output_mean, output_std
-        As in `Denoiser`.
+        As in `Denoiser`, with the arguments of `UNets`.
     turns
         Whether the picture is denoised in all 8 orientations.
     kept
@@ -327,6 +344,8 @@ class EnsembleDenoiser(Denoiser):
     Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR,
     section 3.6 (enhanced prediction: the mean over the turned pictures).
     """
+
+    net_class = UNets
 
     def __init__(
         self,
