@@ -175,13 +175,20 @@ def write(rows: list[dict[str, Any]]) -> None:
     print("\n".join(lines))
 
 
+def kept(measured: list[str]) -> list[dict[str, Any]]:
+    """Return the rows of an earlier run that are not measured now."""
+    path = HERE / "results" / "train_overhead.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    return [one for one in rows if one["case"] not in measured]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--case", choices=list(CASES), action="append")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    rows = []
+    rows = kept(options.case or list(CASES))
     for name in options.case or CASES:
         for precision in ("bfloat16", "float32"):
             steps = options.steps if "volumes" not in name else 20
@@ -189,7 +196,7 @@ def main() -> None:
                 continue  # minutes for a case whose overhead is the smallest
             rows.append(measure(name, precision, steps))
             print(json.dumps(rows[-1]), flush=True)
-    write(rows)
+            write(rows)
 
 
 if __name__ == "__main__":
