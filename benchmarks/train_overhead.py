@@ -4,8 +4,8 @@ Run: ``python benchmarks/train_overhead.py [--steps 200]``; 2 to 10 minutes. One
 patches of 64 x 64, U-Net of depth 2 with 32 filters; 4 volumes of 16 x 64 x 64 for CARE in 3D) and ended after
 ``--steps``. After every ten steps the same net does ten bare ones, interleaved so that both see the same load:
 forward and backward on a fixed batch, nothing else. Overhead is what the run takes more, in CPU seconds. The parts are
-timed where they are called. The first picture of the curves imports matplotlib, once in a run whatever its length: it is
-drawn before, and timed on its own. Writes ``results/train_overhead.json`` and ``.md``.
+timed where they are called. The first picture of the curves imports matplotlib, once in a run whatever its length; it
+is drawn before, and timed on its own. Writes ``results/train_overhead.json`` and ``.md``.
 """
 
 from __future__ import annotations
