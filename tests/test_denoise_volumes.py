@@ -178,8 +178,8 @@ def test_a_picture_that_is_kept_in_a_file_gives_the_same(tmp_path: Path, monkeyp
     made: list[Any] = []
     plain = scratch.Scratch.array
     monkeypatch.setattr(scratch.Scratch, "array", lambda *given: made.append(plain(*given)) or made[-1])
-    others = {"scale": tmp_path / "scale.tif"}
-    denoise_file(tmp_path / "in.tif", tmp_path / "filed.tif", runner, tile=24, others=others)
+    outs = {"denoised": tmp_path / "filed.tif", "scale": tmp_path / "scale.tif"}
+    denoise_file(tmp_path / "in.tif", outs, runner, tile=24)
     assert len(made) == 7  # of each volume what is read and two results, and the second output of all
     assert all(isinstance(array, np.memmap) for array in made)
     assert read_image(tmp_path / "plain.tif").array.tobytes() == read_image(tmp_path / "filed.tif").array.tobytes()
@@ -199,6 +199,12 @@ def test_no_room_for_intermediate_results_is_said_before_work(tmp_path: Path, mo
     write_image(tmp_path / "in.tif", Image(counts(9, 30, 41), "ZYX"), dtype="uint16")
     with pytest.raises(OutputError, match=r"has no room for .* \(No space left on device\)"):
         denoise_file(tmp_path / "in.tif", tmp_path / "out.tif", runner)
+    for outs, message in (
+        ({"scale": "s.tif"}, "no file is given for denoised"),
+        ({"denoised": "a.tif", "b": "c.tif"}, "no output b"),
+    ):
+        with pytest.raises(InputError, match=message):
+            denoise_file(tmp_path / "in.tif", {name: tmp_path / path for name, path in outs.items()}, runner)
     assert not (tmp_path / "out.tif").exists()
 
 

@@ -116,13 +116,8 @@ def write_package(
     progress("exporting", 0, 5)
     sizes = measure_sizes(trained)
     progress("exporting", 1, 5)
-    model = export_onnx(
-        trained.module,
-        trained.outputs,
-        properties(trained, sizes),
-        axes=trained.axes,
-        channels=channels_of(trained),
-    )
+    channels, told = channels_of(trained), properties(trained, sizes)
+    model = export_onnx(trained.module, trained.outputs, told, axes=trained.axes, channels=channels)
     progress("exporting", 2, 5)
     test_input = example_picture(trained.sample, sizes)
     test_output = _run_torch(trained, test_input)

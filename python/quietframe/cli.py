@@ -37,6 +37,7 @@ COMMANDS = {
     "ndr measure": "ndr:measure",
     "ndr montage": "ndr_figures:montage",
     "ndr profile": "ndr_figures:profile",
+    "train compare": "train_compare:compare",
     "denoise": "denoise:denoise",
     "export": "export:export",
     "model info": "model:info",

@@ -45,6 +45,10 @@ class Tensors:
     preprocessing: tuple[Step, ...]
     postprocessing: tuple[Step, ...]
 
+    def sizes(self) -> dict[str, Any]:
+        """Return the axes and sizes by their names."""
+        return {name: getattr(self, name) for name in ("axes", "output_axes", "minimum", "step", "halo")}
+
 
 def parse_yaml(data: bytes, where: str) -> dict[str, Any]:
     """Read a description.

@@ -175,10 +175,9 @@ def denoise_outputs(
 
 def denoise_file(
     source: str | os.PathLike[str],
-    out: str | os.PathLike[str],
+    out: str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]],
     runner: Runner,
     *,
-    others: Mapping[str, Path] | None = None,
     axes: str | None = None,
     tile: TileSize = "auto",
     command: str = "denoise",
@@ -190,11 +189,10 @@ def denoise_file(
     Parameters
     ----------
     source, out
-        Files as `quietframe.images.open_image` and `write_planes` take them.
+        Files as `quietframe.images.open_image` and `write_planes` take them. For further outputs of the network `out`
+        is a mapping, name of the output -> file, with its first output among them.
     runner
         The network.
-    others
-        Files for further outputs of the network: name -> file.
     axes
         Axes of `source` when its own are wrong.
     tile, command, progress
@@ -207,9 +205,10 @@ def denoise_file(
     InputError, OptionError, OutputError
         As `denoise_outputs`, `open_image` and `write_planes`.
     """
-    out = check_output(out, overwrite=overwrite)
-    others = {name: check_output(path, overwrite=overwrite) for name, path in (others or {}).items()}
+    wanted = out if isinstance(out, Mapping) else {runner.outputs[0]: out}
+    others = {name: check_output(path, overwrite=overwrite) for name, path in wanted.items()}
     _check_outputs(runner, others)
+    out = others.pop(runner.outputs[0])
     with open_image(source, axes=axes) as reader:
         require_gray(reader, source)
         scratch = Scratch(out.parent)
@@ -354,6 +353,9 @@ def _check_axes(runner: Runner, axes: str, shape: Sequence[int]) -> None:
 
 
 def _check_outputs(runner: Runner, wanted: Mapping[str, Path]) -> None:
+    """Refuse outputs that the network does not have; the first must be among them."""
+    if runner.outputs[0] not in wanted:
+        raise InputError(f"no file is given for {runner.outputs[0]}, the first output of {runner.package.path}")
     for name in wanted:
         if name not in runner.outputs:
             raise InputError(f"{runner.package.path} has no output {name}; it has {', '.join(runner.outputs)}")

@@ -138,9 +138,9 @@ def read_package(path: str | os.PathLike[str]) -> Package:
     source = relative_name(onnx_source(description, where), path)
     model = archive.read(source)
     header = read_header(model, f"{path}: {source}")
-    tensors = read_tensors(description, where)
     record = _read_record(archive)
     own = PREFIX + "axes" in header.properties
+    tensors = read_tensors(description, where)
     return Package(
         path=path,
         name=str(description.get("name", path.stem)),
@@ -156,17 +156,7 @@ def read_package(path: str | os.PathLike[str]) -> Package:
         record=record,
         files=files,
         missing=missing,
-        **(
-            _own_sizes(header, path)
-            if own
-            else {
-                "axes": tensors.axes,
-                "output_axes": tensors.output_axes,
-                "minimum": tensors.minimum,
-                "step": tensors.step,
-                "halo": tensors.halo,
-            }
-        ),
+        **(_own_sizes(header, path) if own else tensors.sizes()),
     )
 
 

@@ -97,11 +97,10 @@ def run_model(
     for path in (out, *(further or {}).values()):
         check_output(path, overwrite=overwrite)
     runner = Runner(read_package(model), provider, threads)
-    others = {_output_of(option, runner): path for option, path in (further or {}).items()}
+    outs = {runner.outputs[0]: out, **{_output_of(option, runner): path for option, path in (further or {}).items()}}
     done = denoise_file(
-        source, out, runner, others=others, axes=axes, tile=side, command=command, overwrite=overwrite,
-        progress=progress,
-    )  # fmt: skip
+        source, outs, runner, axes=axes, tile=side, command=command, overwrite=overwrite, progress=progress
+    )
     return _report(done, runner)
 
 
