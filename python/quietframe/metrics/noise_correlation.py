@@ -116,13 +116,14 @@ def noise_correlation(image: NDArray[Any], *, block: int = BLOCK, lags: int = LA
     if not np.isfinite(plane).all():
         raise InputError("the picture has pixels that are not finite; fill them before measuring its noise")
     cut = _cut(plane, block)
+    negligible = 1e-12 * float(np.mean(cut**2)) if cut.size else 0.0  # what rounding leaves of a flat block
     taper, planes, variance = _transfer(block)
     cut = (cut - (cut @ planes.T) @ planes).reshape(-1, block, block)
     power = np.abs(np.fft.fft2(cut * taper)) ** 2 / variance
     frequency = np.minimum(np.arange(block), block - np.arange(block))
     fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
     high = power[:, (fy >= block // 4) & (fx >= block // 4)].mean(axis=1)
-    noisy = high > 1e-12 * max(float(np.mean(np.square(plane, dtype=np.float64))), 1e-30)
+    noisy = high > negligible
     if int(noisy.sum()) < _BLOCKS_MIN:
         raise InputError(
             f"only {int(noisy.sum())} of {len(cut)} blocks hold noise that is not clipped; the correlation of the "
@@ -142,7 +143,8 @@ def _cut(plane: NDArray[Any], block: int) -> NDArray[np.float64]:
     blocks = windows[chosen // columns, chosen % columns].reshape(len(chosen), -1)
     low, high = plane.min(), plane.max()
     clipped = ((blocks == low) | (blocks == high)).mean(axis=1) > _CLIPPED
-    return blocks[~clipped].astype(np.float64)
+    kept: NDArray[np.float64] = blocks[~clipped].astype(np.float64)
+    return kept
 
 
 def _transfer(block: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
