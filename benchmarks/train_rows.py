@@ -76,21 +76,28 @@ class Rows:
         self.only, self.again = options.only, options.again
         torch.set_num_threads(1)
         self.path = HERE / "results" / f"{Path(self.script).stem}.json"
+        self._load()
+
+    def _load(self) -> None:
+        """Take the rows on disk, some of which another run of the same benchmark may have measured meanwhile."""
         if self.path.is_file():
-            self.rows = json.loads(self.path.read_text(encoding="utf-8"))["rows"]
+            self.rows = {**self.rows, **json.loads(self.path.read_text(encoding="utf-8"))["rows"]}
 
     def row(self, name: str, measure: Callable[[], Row]) -> Row | None:
         """Return a row, measured now unless it is there; None where it is neither there nor wanted."""
         wanted = self.only in name
+        self._load()
         if wanted and (name not in self.rows or (self.again is not None and self.again in name)):
             start = time.process_time()
             row = measure()
+            self._load()
             self.rows[name] = {**row, "row_cpu_s": round(time.process_time() - start, 2)}
             print(name, json.dumps(self.rows[name]), flush=True)
             self.path.parent.mkdir(exist_ok=True)
-            self.path.write_text(
-                json.dumps({"machine": machine(), "rows": self.rows}, indent=2) + "\n", encoding="utf-8"
-            )
+            kept = {"machine": machine(), "rows": self.rows}
+            partial = self.path.with_suffix(f".{os.getpid()}")
+            partial.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+            partial.replace(self.path)
         return self.rows.get(name)
 
     def report(self, limits: Sequence[Limit], tables: dict[str, list[str]]) -> None:

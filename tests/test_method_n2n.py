@@ -92,16 +92,16 @@ def test_forward_leaves_the_direction_and_measures_the_plain_squared_error() -> 
 def test_the_error_of_known_noise_is_in_units_of_its_standard_deviation() -> None:
     stats = statistics(LEVEL)
     net = n2n.build(n2n.Settings(filters=2, depth=1), stats)
-    torch.nn.init.zeros_(net.last.weight)
-    torch.nn.init.zeros_(net.last.bias)  # so that the net, a correction of its input, gives its input
+    torch.nn.init.zeros_(net.last.weight)  # type: ignore[union-attr, arg-type]
+    torch.nn.init.zeros_(net.last.bias)  # type: ignore[union-attr, arg-type]
     scale, center = stats.source[0].scale, stats.source[0].center
     electrons = torch.full((1, 1, 16, 16), 50.0)
     batch = Batch(
         (electrons - center) / scale, (electrons + 7 - center) / scale, torch.Generator().manual_seed(0), stats
     )
     found = n2n.loss(net, batch, n2n.Settings(filters=2, depth=1, direction="forward"))
-    # variance 50 + 2 * 9 = 68 e-^2, the error 7 e-; forward: the input is the 50
-    assert found.item() == pytest.approx(49 / 68, rel=1e-4)
+    # the net, a correction of the local mean, says 50 e-, the target 57; the variance of 50 is 50 + 2 * 9 = 68 e-^2
+    assert found.item() == pytest.approx(7**2 / 68, rel=1e-4)
 
 
 def test_one_net_with_the_noise_level_serves_dim_and_bright_pictures(tmp_path: Path) -> None:
@@ -115,15 +115,18 @@ def test_one_net_with_the_noise_level_serves_dim_and_bright_pictures(tmp_path: P
         assert error < 10**-0.5 * before
 
 
-def test_the_denoiser_takes_and_gives_counts_where_the_noise_is_known() -> None:
+def test_the_denoiser_corrects_the_local_mean_by_multiples_of_the_predicted_noise() -> None:
     stats = statistics(LEVEL)
     settings = n2n.Settings(filters=2, depth=1)
     net = n2n.build(settings, stats)
-    torch.nn.init.zeros_(net.last.weight)
-    torch.nn.init.zeros_(net.last.bias)
+    torch.nn.init.zeros_(net.last.weight)  # type: ignore[union-attr, arg-type]
+    torch.nn.init.constant_(net.last.bias, 2.0)  # type: ignore[union-attr, arg-type]
     picture = repeats(20)[0]
-    # float32, values up to 80: the division by sigma and back costs a few units in the last place, 1e-5 each
-    np.testing.assert_allclose(denoise(n2n.denoiser(net, settings, stats), picture), picture, atol=1e-4)
+    mean = ndimage.uniform_filter(picture.astype(float), 5)
+    expected = mean + 2 * np.sqrt(np.maximum(mean, 0) + 2 * READ_NOISE_E**2)
+    inner = (slice(2, -2),) * 2
+    result = denoise(n2n.denoiser(net, settings, stats), picture)
+    np.testing.assert_allclose(result[inner], expected[inner], rtol=1e-4)  # float32
 
 
 def test_targets_of_other_units_are_learned_forward(tmp_path: Path) -> None:

@@ -5,6 +5,10 @@ adds a correction to the normalised noisy picture and is normalised with the sta
 targets' units. Targets may be noisy themselves, if their noise is independent of the input's: the squared error then
 leads to the same net as clean targets would (Lehtinen et al., section 2).
 
+Where the recipe of Weigert et al. lost on small real sets, the settings common to all methods stand: on two sets their
+percentile normalisation cost 0.2 to 0.4 dB, their rate of 4e-4 0.3 dB on one; the absolute error was 0.15 dB better on
+one and 0.13 dB worse on the other. A fifth of the patches held out, and a larger rate, cost about 1 dB on one.
+
 References
 ----------
 Weigert et al. 2018, "Content-aware image restoration", Nature Methods 15, 1090 (supplementary note 2, eq. 2: the loss).
@@ -26,9 +30,6 @@ from ..training.patches import Batch, DataStatistics
 
 DATA = "pairs"
 """What it learns from: a target for each picture."""
-
-SCHEDULE = {"learning_rate": 2e-3, "average": 0.98}
-"""Weigert et al. hold a fifth of the patches out; here that cost 1.1 dB on a small real set, so it is the usual 5 %."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class UNet(nn.Module):
     filters
         Filters of the first level, doubled on each level below.
     residual
-        Whether the input (its first `out_channels` channels) is added to the output.
+        Whether the input (its first `out_channels` channels) is added to the output; with `noise` its local mean is.
     dims
         Spatial axes: 2 (Y, X) or 3 (Z, Y, X).
     pooling
@@ -148,16 +148,20 @@ class UNet(nn.Module):
             return self._net(x, x)
         sigma = self.sigma(x)
         scaled = x / sigma
-        return self._net(torch.cat([scaled, torch.log(sigma)], dim=1), scaled) * sigma[:, : self.out_channels]
+        # where light is scarce the picture is nearly all noise, so what a residual net corrects is its local mean
+        inputs = self._local_mean(x) / sigma if self.residual else scaled
+        return self._net(torch.cat([scaled, torch.log(sigma)], dim=1), inputs) * sigma[:, : self.out_channels]
 
     def sigma(self, x: Tensor) -> Tensor:
         """Predict the standard deviation of the noise, normalised units, from the local mean of the input."""
         assert self.noise is not None
         slope, variance, *least = self.noise
-        mean = _MEAN_POOL[self.dims](
-            x.float(), _SIGMA_WIDTH, stride=1, padding=_SIGMA_WIDTH // 2, count_include_pad=False
-        )
-        return torch.sqrt(torch.clamp(slope * mean + variance, min=least[0] if least else 0.02 * variance))
+        least_variance = least[0] if least else 0.02 * variance
+        return torch.sqrt(torch.clamp(slope * self._local_mean(x) + variance, min=least_variance))
+
+    def _local_mean(self, x: Tensor) -> Tensor:
+        pool = _MEAN_POOL[self.dims]
+        return pool(x.float(), _SIGMA_WIDTH, stride=1, padding=_SIGMA_WIDTH // 2, count_include_pad=False)
 
     def _net(self, x: Tensor, inputs: Tensor) -> Tensor:
         skips: list[Tensor] = []
