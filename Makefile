@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= quietframe-demo
 
-.PHONY: demo test lint jar benchmark-ndr constraints clean
+.PHONY: demo test lint jar benchmark-ndr benchmark-training constraints clean
 
 demo: .venv/.demo-installed
 	$(BIN)/quietframe demo --out $(DEMO_OUT) --overwrite
@@ -39,6 +39,15 @@ jar: .venv/.test-installed
 benchmark-ndr: .venv/.test-installed
 	$(BIN)/python benchmarks/ndr_exposure.py
 	$(BIN)/python benchmarks/ndr_pairs.py
+
+# The numbers of training, about 90 minutes of CPU time; written to benchmarks/results, summed up in training.md. Beside
+# CAREamics only where CAREAMICS_PYTHON names a Python that has it (benchmarks/careamics_peer.py says how).
+TRAINING := overhead quality pairs exposure laplace psf zero_shot
+benchmark-training: .venv/.test-installed
+	for name in $(TRAINING); do $(BIN)/python benchmarks/train_$$name.py || exit; done
+	$(BIN)/python benchmarks/predict_large.py
+	$(if $(CAREAMICS_PYTHON),$(BIN)/python benchmarks/train_speed.py)
+	$(BIN)/python benchmarks/training_report.py
 
 # The versions everything was tested with; versions only, no addresses.
 constraints: .venv/.test-installed
