@@ -100,8 +100,8 @@ def test_the_error_of_known_noise_is_in_units_of_its_standard_deviation() -> Non
         (electrons - center) / scale, (electrons + 7 - center) / scale, torch.Generator().manual_seed(0), stats
     )
     found = n2n.loss(net, batch, n2n.Settings(filters=2, depth=1, direction="forward"))
-    # the net, a correction of the local mean, says 50 e-, the target 57; the variance of 50 is 50 + 2 * 9 = 68 e-^2
-    assert found.item() == pytest.approx(7**2 / 68, rel=1e-4)
+    # the variance of 50 e- is 50 + 2 * 9 = 68 e-^2; the net, correcting the local mean, says 50 times Wiener's weight
+    assert found.item() == pytest.approx((57 - 50 * 50**2 / (50**2 + 68)) ** 2 / 68, rel=1e-4)
 
 
 def test_one_net_with_the_noise_level_serves_dim_and_bright_pictures(tmp_path: Path) -> None:
@@ -123,7 +123,8 @@ def test_the_denoiser_corrects_the_local_mean_by_multiples_of_the_predicted_nois
     torch.nn.init.constant_(net.last.bias, 2.0)  # type: ignore[union-attr, arg-type]
     picture = repeats(20)[0]
     mean = ndimage.uniform_filter(picture.astype(float), 5)
-    expected = mean + 2 * np.sqrt(np.maximum(mean, 0) + 2 * READ_NOISE_E**2)
+    variance = np.maximum(mean, 0) + 2 * READ_NOISE_E**2
+    expected = mean * mean**2 / (mean**2 + variance) + 2 * np.sqrt(variance)
     inner = (slice(2, -2),) * 2
     result = denoise(n2n.denoiser(net, settings, stats), picture)
     np.testing.assert_allclose(result[inner], expected[inner], rtol=1e-4)  # float32

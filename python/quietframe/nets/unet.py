@@ -87,7 +87,8 @@ class UNet(nn.Module):
     filters
         Filters of the first level, doubled on each level below.
     residual
-        Whether the input (its first `out_channels` channels) is added to the output; with `noise` its local mean is.
+        Whether the input (its first `out_channels` channels) is added to the output; with `noise` its local mean
+        is, as far as it stands out of the noise (Wiener's weight).
     dims
         Spatial axes: 2 (Y, X) or 3 (Z, Y, X).
     pooling
@@ -148,8 +149,9 @@ class UNet(nn.Module):
             return self._net(x, x)
         sigma = self.sigma(x)
         scaled = x / sigma
-        # where light is scarce the picture is nearly all noise, so what a residual net corrects is its local mean
-        inputs = self._local_mean(x) / sigma if self.residual else scaled
+        # what a residual net corrects is the local mean, but where the picture is nearly all noise, nothing
+        mean = self._local_mean(x) / sigma
+        inputs = mean * (mean**2 / (mean**2 + 1))
         return self._net(torch.cat([scaled, torch.log(sigma)], dim=1), inputs) * sigma[:, : self.out_channels]
 
     def sigma(self, x: Tensor) -> Tensor:
