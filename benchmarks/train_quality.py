@@ -150,7 +150,7 @@ def limits(rows: dict[str, dict[str, Any]]) -> list[tuple[str, str, float, bool]
         found.append(over("N2V, 400 steps, over CAREamics on the worst set [dB]", -0.05, min(n2v)))
         found.append(over("N2V, 400 steps, over CAREamics, mean of 5 sets [dB]", 1.2, float(np.mean(n2v))))
     if len(short) == len(WHITE):
-        found.append(over("N2V, 100 steps, over its noisy input on the worst set [dB]", 0, min(short)))
+        found.append(over("N2V, 100 steps, over its noisy input on the worst set of white noise [dB]", 0, min(short)))
     if len(best) == len(WHITE):
         found.append(over(f"{BEST} over CAREamics, mean of 5 sets [dB]", 1.5, float(np.mean(best))))
         found.append((f"{BEST}: CPU seconds / CAREamics', largest", "1 or less", max(cpu), max(cpu) <= 1))
