@@ -5,14 +5,14 @@ it were signal. Noisy pictures only. Training on turned patches leaves a net a l
 the mean over all 8, of two nets of different depth, is nearer to the truth than any of them, at 20 times the work of
 each use; the module holds all of it. The longer a net learns to predict pixels from their surroundings, the less it
 makes of the pixels themselves, although what they show is independent of the prediction's error: a share of what was
-taken away is put back, after the posterior mean of both (Krull et al. 2020, eq. 8, with one ratio of variances for all
+taken away is put back, after the posterior mean of both (Krull et al. 2020, with one ratio of variances for all
 pixels). Only its fine part is: the broad part of the noise, over 3 pixels and more, is in the prediction already.
 
 References
 ----------
 Krull, Buchholz & Jug 2019, "Noise2Void: learning denoising from single noisy images", CVPR, eq. 10.
-Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR, section 3.6.
-Krull, Vičar, Prakash, Lalit & Jug 2020, "Probabilistic Noise2Void", Frontiers in Computer Science, eq. 8.
+Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR.
+Krull, Vičar, Prakash, Lalit & Jug 2020, "Probabilistic Noise2Void", Frontiers in Computer Science.
 """
 
 from __future__ import annotations

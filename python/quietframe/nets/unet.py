@@ -347,8 +347,8 @@ class EnsembleDenoiser(Denoiser):
 
     References
     ----------
-    Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR,
-    section 3.6 (enhanced prediction: the mean over the turned pictures).
+    Timofte, Rothe & Van Gool 2016, "Seven ways to improve example-based single image super resolution", CVPR
+    (enhanced prediction: the mean over the turned pictures).
     """
 
     net_class = UNets

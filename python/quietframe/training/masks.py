@@ -4,7 +4,7 @@ References
 ----------
 Krull, Buchholz & Jug 2019, "Noise2Void", CVPR, section 3.4 (masking, a random neighbour in place of a hidden pixel).
 Batson & Royer 2019, "Noise2Self", ICML, section 3.1 (grids of hidden pixels, the mean of their neighbours).
-Höck et al. 2022, "N2V2", ECCV workshops, section 3.2 (the median of the neighbours).
+Höck et al. 2022, "N2V2", ECCV workshops (the median of the neighbours).
 Broaddus, Krull, Weigert, Schmidt & Myers 2020, "Removing structured noise with self-supervised blind-spot networks",
 ISBI, section 2 (a whole neighbourhood is hidden with the pixel).
 """
