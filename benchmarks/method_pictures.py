@@ -1,17 +1,18 @@
 """Draw the picture of every method's page: noisy | denoised | truth of a micrograph behind a simulated camera.
 
-The micrograph is the one that scikit-image ships (``cell.png``), so the noise is simulated and the truth is known:
-photons (at most 60 a pixel), read noise of 2, offset 100. Small nets and short runs, so that all pictures take minutes:
-what a method reaches is in the other benchmarks. Writes ``docs/images/methods/NAME.png`` and
-``results/method_pictures.json``.
+The micrograph is the second channel of ``xyc_16bit__cell_dna_mts_actin.tif`` (NEUBIAS training resources, CC BY 4.0; in
+the data folder, ``QUIETFRAME_DATA``). The noise is simulated, so the truth is known: photons (at most 60 a pixel), read
+noise of 2, offset 100. Small nets and short runs, so that all pictures take minutes: what a method reaches is in the
+other benchmarks. Writes ``docs/images/methods/NAME.png`` and ``results/method_pictures.json``.
 
-    python benchmarks/method_pictures.py [--methods n2v n2v2] [--steps 200]
+    python benchmarks/method_pictures.py [--methods n2v n2v2] [--steps 100]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,6 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from scipy import ndimage
-from skimage import data
 
 from quietframe.images import Image, read_image, write_image
 from quietframe.methods import method_names
@@ -30,16 +30,16 @@ from quietframe.verbs.train import make_command
 from quietframe.verbs.train_options import method_options
 
 HERE = Path(__file__).resolve().parent
+DATA = Path(os.environ.get("QUIETFRAME_DATA", HERE.parent.parent / "shared" / "data"))
 SECOND = {"care_laplace": "uncertainty", "psf_blind_spot": "deconvolved"}
 
 
 def truths() -> tuple[np.ndarray, np.ndarray]:
-    """Return two places of the micrograph in photons, 256 x 256 pixels: one to train on, one to show."""
-    picture = data.cell().astype(np.float64)
-    picture = ndimage.gaussian_filter(picture, 0.7)
+    """Return two places in photons: one to learn from, where clean pictures or repeats are needed, and one to show."""
+    picture = read_image(DATA / "neubias" / "xyc_16bit__cell_dna_mts_actin.tif").array[1].astype(np.float64)
     low, high = np.percentile(picture, (1, 99.8))
     photons = 4 + 56 * np.clip((picture - low) / (high - low), 0, 1)
-    return photons[40:296, 120:376], photons[330:586, 140:396]
+    return photons[:, 240:], photons
 
 
 def noisy(truth: np.ndarray, seed: int, correlated: bool = False) -> np.ndarray:
@@ -75,7 +75,7 @@ def picture(panels: list[np.ndarray], truth: np.ndarray) -> bytes:
     gap = np.full((176, 6), 255, np.uint8)
     parts: list[np.ndarray] = []
     for panel in panels:
-        cut = panel[40:216, 40:216]
+        cut = panel[70:246, 60:236]
         parts += [(np.clip((cut - low) / (high - low), 0, 1) * 255).astype(np.uint8), gap]
     return bytes(imagecodecs.png_encode(np.hstack(parts[:-1]), level=9))
 
@@ -109,13 +109,13 @@ def main() -> None:
     """Draw the pictures that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--methods", nargs="+", default=method_names())
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
     path = HERE / "results" / "method_pictures.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
     for method in given.methods:
-        found[method] = draw(method, given.steps)
-        print(method, found[method], flush=True)
+        reached = draw(method, given.steps)
+        print(method, reached, flush=True)
+        found = {**(json.loads(path.read_text()) if path.is_file() else {}), method: reached}
         path.write_text(json.dumps(dict(sorted(found.items())), indent=2) + "\n")
 
 

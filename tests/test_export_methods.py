@@ -31,7 +31,7 @@ TWO = {"care_laplace": ("denoised", "scale"), "psf_blind_spot": ("denoised", "ph
 def trained_by(method: str, dims: int = 2, noise: NoiseLevel | None = None) -> Any:
     """Make what training with a method leaves, with random weights and few filters."""
     module = import_module(f"quietframe.methods.{method}")
-    settings = dataclasses.replace(module.Settings(), filters=2, depth=1)
+    settings = dataclasses.replace(module.Settings(), filters=2, depth=2 if method == "n2v_ensemble" else 1)
     if method == "struct_n2v":
         settings = dataclasses.replace(settings, mask="horizontal")
     base = tiny.trained_unet(dims=dims, shape=(20, 60, 70) if dims == 3 else (100, 113))

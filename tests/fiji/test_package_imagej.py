@@ -13,11 +13,13 @@ import pytest
 from quietframe.fiji.bridge import Fiji
 from quietframe.fiji.jvm import FijiError
 from quietframe.images import Image
+from quietframe.methods import method_names
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("torch")
 
 TINY = Path(__file__).parent.parent / "tiny_models.py"
+METHODS = TINY.with_name("test_export_methods.py")
 TOLERANCE = 1e-5
 """Of the range of the result: what the project promises for the same package and picture."""
 
@@ -93,6 +95,24 @@ def test_a_second_output_is_a_second_image(imagej: Fiji, tmp_path: Path, axes: s
         assert found.pixel_size_um == pytest.approx({"Y": 0.1, "X": 0.1} | ({"Z": 1.0} if axes == "ZYX" else {}))
         assert np.abs(found.array - expected[name].array).max() <= TOLERANCE * np.ptp(expected[name].array)
     np.testing.assert_allclose(outputs["second"].array, outputs["result"].array / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_every_method_gives_pythons_pixels(imagej: Fiji, tmp_path: Path, method: str) -> None:
+    from quietframe.inference.large import denoise_outputs
+    from quietframe.inference.package import read_package
+    from quietframe.inference.runner import Runner
+    from quietframe_export.package import write_package
+
+    path = tmp_path / "model.zip"
+    write_package(SimpleNamespace(**runpy.run_path(str(METHODS))).trained_by(method), path)
+    given = Image(picture(101, 90), "YX")
+    expected = list(denoise_outputs(given, Runner(read_package(path), "cpu"), tile=64).values())
+    outputs = imagej.run_command("Quietframe Denoise", given, model=path, tile="64", provider="cpu")
+    found = [outputs[key] for key in ("result", "second") if outputs[key] is not None]
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        assert np.abs(one.array - other.array).max() <= TOLERANCE * np.ptp(given.array)
 
 
 def test_images_whose_axes_do_not_fit_the_model_are_refused_with_what_helps(imagej: Fiji, tmp_path: Path) -> None:
