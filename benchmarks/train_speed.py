@@ -138,7 +138,8 @@ def measure(peer: str, threads: int, rounds: int) -> dict[str, list[dict[str, An
         folder = Path(name)
         write_inputs(folder)
         run_command = [str(Path(sys.executable).parent / "quietframe"), "train", "n2v", str(folder / "picture.tif")]
-        run([*run_command, "--steps", "2", "--out", str(folder / "run"), "--json"], threads)
+        run_command += ["--steps", "2", "--out", str(folder / "run")]
+        subprocess.run(run_command, check=True, capture_output=True, timeout=900)
         for turn in range(rounds):
             for task in ("n2v", "care3d", "predict"):
                 script = [

@@ -262,12 +262,13 @@ def test_joint_channels_are_one_input_of_the_net(tmp_path: Path, rng: np.random.
 
 
 def test_a_method_has_its_own_defaults_whatever_else_is_given() -> None:
-    words = ["train", "care", "a.tif", "--target", "b.tif", "--out", "run", "--steps", "7", "--batch-size", "auto"]
+    words = ["train", "care-laplace", "a.tif", "--target", "b.tif", "--out", "run", "--steps", "7"]
+    words += ["--batch-size", "auto"]
     bound = cli.build_app(words).parse_args(words, print_error=False, exit_on_error=False)[1]
     given = dataclasses.asdict(bound.kwargs["schedule"])
-    assert (given["steps"], given["batch_size"], given["validation_percent"]) == (7, "auto", 20.0)
-    usual = method_options("care")
-    assert dataclasses.asdict(usual.schedule) == dataclasses.asdict(Schedule(validation_percent=20.0))
+    assert (given["steps"], given["batch_size"], given["validation_percent"]) == (7, "auto", 10.0)
+    usual = method_options("care_laplace")
+    assert dataclasses.asdict(usual.schedule) == dataclasses.asdict(Schedule(validation_percent=10.0))
     assert usual.data == "pairs"
     for name in verb.method_names():
         module, options = import_module(f"quietframe.methods.{name}"), method_options(name)
@@ -306,7 +307,9 @@ def test_help_lists_the_options_of_method_and_schedule(quietframe: Any) -> None:
     assert "--target" in care.stdout
     assert "--target" not in n2v.stdout
     assert "--masked-percent" in n2v.stdout
-    assert "20.0]" in care.stdout  # the default of --validation-percent, of this method
+    assert "Pixels hidden in each patch" in n2v.stdout  # the help of a method's own option, out of its docstring
+    assert "5.0]" in care.stdout  # the default of --validation-percent
+    assert "5.0]" not in n2v.stdout  # which this method sets to 0
     for option in ("--steps", "--device", "--seed", "--resume", "--precision", "--learning-rate", "--difference"):
         assert option in care.stdout
         assert option in n2v.stdout

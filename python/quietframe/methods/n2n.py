@@ -36,7 +36,7 @@ DATA = "repeats"
 
 SCHEDULE = {"validation_percent": 0.0, "learning_rate": 2e-3, "average": 0.98}
 """Noisy targets: the mean of the last weights, at a larger rate, and no held-out patches, because the error against a
-few noisy ones chose weights that were 1.5 dB worse on one of seven real sets."""
+few noisy ones chose weights that were 1.5 dB worse on one of three real sets."""
 
 
 @dataclass(frozen=True)

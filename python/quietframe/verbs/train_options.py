@@ -89,6 +89,7 @@ def method_options(name: str) -> MethodOptions:
     """
     file = Path(__file__).parents[1] / "methods" / f"{name}.py"
     module = ModuleType(f"{__name__}.{name}")
+    module.__file__ = str(file)  # cyclopts reads the help of the fields in the source
     sys.modules[module.__name__] = module  # where dataclasses and cyclopts look up the types of the fields
     try:
         exec(compile(_options_of(file.read_text(encoding="utf-8")), str(file), "exec", dont_inherit=True), vars(module))
