@@ -130,9 +130,10 @@ def main() -> None:
             found["mean_batch"] = sum(clock.patches[11:]) / len(clock.patches[11:])
         if "test" in data:
             tiles = {"tile_size": (options.tile,) * 2, "tile_overlap": (48, 48)} if options.task == "predict" else {}
-            axes = "ZYX" if options.task == "care3d" else "YX"
+            axes = config.data_config.axes
+            test = data["test"][np.newaxis] if axes == "SYX" else data["test"]
             begin, wall = cpu_seconds(), time.perf_counter()
-            result, _ = model.predict(data["test"], axes=axes, batch_size=1, **tiles)
+            result, _ = model.predict(test, axes=axes, batch_size=1, **tiles)
             found["predict_cpu_s"], found["predict_wall_s"] = cpu_seconds() - begin, time.perf_counter() - wall
             np.savez(options.out, result=np.squeeze(result[0]).astype(np.float32))
     found["peak_mb"] = peak_mb()
