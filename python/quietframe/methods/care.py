@@ -25,8 +25,8 @@ from torch.nn import functional
 
 from ..errors import unknown
 from ..nets.unet import Denoiser, UNet
-from ..training.blind_spot import net_options
 from ..training.patches import Batch, DataStatistics
+from ..training.plain_net import net_options
 
 DATA = "pairs"
 """What it learns from: a target for each picture."""

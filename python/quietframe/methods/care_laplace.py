@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from ..nets.unet import LaplaceDenoiser, UNet
-from ..training.blind_spot import net_options
 from ..training.patches import Batch, DataStatistics
+from ..training.plain_net import net_options
 
 DATA = "pairs"
 """What it learns from: a target for each picture."""

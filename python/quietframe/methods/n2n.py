@@ -26,8 +26,8 @@ from torch import Tensor, nn
 
 from ..errors import OptionError, unknown
 from ..nets.unet import Denoiser, UNet
-from ..training.blind_spot import net_options
 from ..training.patches import Batch, DataStatistics
+from ..training.plain_net import net_options
 
 Units = tuple[list[float], list[float]]
 

@@ -21,11 +21,11 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from ..errors import OptionError, unknown
 from ..nets.unet import UNet
-from ..training.blind_spot import as_denoiser, check_percent, error_at, net_options, noise_notes
-from ..training.masks import REPLACEMENTS, hide
+from ..training.blind_spot import check_percent, check_replacement, error_at, noise_notes
+from ..training.masks import hide
 from ..training.patches import Batch, DataStatistics, Pictures
+from ..training.plain_net import as_denoiser, net_options
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""
@@ -73,10 +73,7 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
         When a setting is out of range.
     """
     check_percent(settings.masked_percent)
-    if settings.replace not in REPLACEMENTS:
-        raise unknown("replacement", settings.replace, list(REPLACEMENTS))
-    if not 1 <= settings.radius <= 7:
-        raise OptionError(f"--radius {settings.radius}: give 1 to 7")
+    check_replacement(settings)
     return UNet(**net_options(settings, stats))
 
 

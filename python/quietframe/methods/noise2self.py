@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..nets.unet import UNet
-from ..training.blind_spot import as_denoiser, error_at, net_options, noise_notes
+from ..training.blind_spot import error_at, noise_notes
 from ..training.masks import grid_spots, replaced
 from ..training.patches import Batch, DataStatistics, Pictures
+from ..training.plain_net import as_denoiser, net_options
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
 from ..nets.unet import PhantomDenoiser, UNet
-from ..training.blind_spot import check_percent, error_at, net_options, noise_notes
+from ..training.blind_spot import check_percent, error_at, noise_notes
 from ..training.masks import hide
 from ..training.patches import Batch, DataStatistics, Pictures
+from ..training.plain_net import net_options
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""

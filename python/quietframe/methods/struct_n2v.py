@@ -31,9 +31,10 @@ from torch.nn import functional
 from ..errors import InputError, OptionError, unknown
 from ..images import read_image
 from ..nets.unet import BlindSpotDenoiser, BlindSpotUNet, UNet
-from ..training.blind_spot import as_denoiser, auto_mask, error_at, net_options
+from ..training.blind_spot import auto_mask, error_at
 from ..training.masks import hide_neighbourhoods
 from ..training.patches import Batch, DataStatistics, Pictures
+from ..training.plain_net import as_denoiser, net_options
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..nets.unet import UNet
-from ..training.blind_spot import as_denoiser, net_options, noise_notes
+from ..training.blind_spot import noise_notes
 from ..training.patches import Batch, DataStatistics, Pictures
+from ..training.plain_net import as_denoiser, net_options
 
 DATA = "single"
 """What it learns from: noisy pictures alone."""

@@ -1,19 +1,18 @@
-"""What blind-spot methods share: the net's options, the error at hidden pixels, and a look at the noise beforehand."""
+"""What blind-spot methods share: checks, the error at hidden pixels, and a look at the noise beforehand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..errors import InputError, OptionError
+from ..errors import InputError, OptionError, unknown
 from ..metrics.noise_correlation import SIGNIFICANT, NoiseCorrelation, noise_correlation
-from ..nets.unet import Denoiser
-from .patches import DataStatistics, Pictures
+from .masks import REPLACEMENTS
+from .patches import Pictures
 
 PLANES = 4
 """The noise is looked at in up to this many planes, spread over all pictures."""
@@ -21,32 +20,6 @@ PLANES = 4
 
 SHARED = 0.08
 """Correlation below which noise counts as independent."""
-
-
-def net_options(settings: Any, stats: DataStatistics, **more: Any) -> dict[str, Any]:
-    """Keyword arguments of the net of a method that maps pictures to pictures of the same channels.
-
-    Parameters
-    ----------
-    settings
-        Its ``filters`` and ``depth`` are used.
-    stats
-        Statistics of the pictures.
-    more
-        Further arguments of `UNet`.
-
-    Raises
-    ------
-    OptionError
-        When the net would have no filters or levels, or too many.
-    """
-    if not 1 <= settings.filters <= 512:
-        raise OptionError(f"--filters {settings.filters}: give 1 to 512")
-    if not 1 <= settings.depth <= 4:
-        raise OptionError(f"--depth {settings.depth}: give 1 to 4")
-    channels = {"in_channels": stats.in_channels, "out_channels": stats.in_channels} if stats.in_channels > 1 else {}
-    dims = {"dims": 3} if stats.dims == 3 else {}
-    return {"depth": settings.depth, "filters": settings.filters, **channels, **dims, **more}
 
 
 def check_percent(percent: float) -> None:
@@ -61,27 +34,24 @@ def check_percent(percent: float) -> None:
         raise OptionError(f"--masked-percent {percent:g}: give 0.1 to 50")
 
 
+def check_replacement(settings: Any) -> None:
+    """Refuse a ``replace`` that is unknown and a ``radius`` that is none.
+
+    Raises
+    ------
+    OptionError
+        When the name is not one of `masks.REPLACEMENTS`, or the radius not 1 to 7 px.
+    """
+    if settings.replace not in REPLACEMENTS:
+        raise unknown("replacement", settings.replace, list(REPLACEMENTS))
+    if not 1 <= settings.radius <= 7:
+        raise OptionError(f"--radius {settings.radius}: give 1 to 7")
+
+
 def error_at(mask: Tensor, prediction: Tensor, truth: Tensor) -> Tensor:
     """Mean squared error at the pixels where `mask` is true."""
     squares: Tensor = (prediction.float() - truth) ** 2
     return (squares * mask).sum() / mask.sum().clamp(min=1)
-
-
-def as_denoiser(net: nn.Module, options: Mapping[str, Any], stats: DataStatistics) -> nn.Module:
-    """Put the trained net into a module from raw counts to denoised counts; nothing is hidden when it is used.
-
-    Parameters
-    ----------
-    net
-        A trained `UNet`.
-    options
-        What it was made with.
-    stats
-        Statistics of the pictures.
-    """
-    module = Denoiser(options, stats.input_mean, stats.input_std)
-    module.net.load_state_dict(net.state_dict())
-    return module.eval()
 
 
 def measure_noise(pictures: Pictures) -> NoiseCorrelation | None:
