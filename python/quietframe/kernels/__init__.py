@@ -1,0 +1,1 @@
+"""What classical filters share: neighbourhoods, line kernels, block matching, and work spread over threads."""
