@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, make_dataclass
 from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -17,6 +13,7 @@ from ..camera import Camera
 from ..errors import MissingExtraError, OptionError
 from ..training.schedule import Schedule
 from .ndr import CameraOptions
+from .settings_reading import settings_module
 
 
 @dataclass(frozen=True)
@@ -83,18 +80,8 @@ def load_method(name: str) -> Any:
 
 
 def method_options(name: str) -> MethodOptions:
-    """Read a method's options from its file without running the rest of it, and so without importing torch.
-
-    Torch takes seconds to import; a help text, or an option that is refused, must not wait for it.
-    """
-    file = Path(__file__).parents[1] / "methods" / f"{name}.py"
-    module = ModuleType(f"{__name__}.{name}")
-    module.__file__ = str(file)  # cyclopts reads the help of the fields in the source
-    sys.modules[module.__name__] = module  # where dataclasses and cyclopts look up the types of the fields
-    try:
-        exec(compile(_options_of(file.read_text(encoding="utf-8")), str(file), "exec", dont_inherit=True), vars(module))
-    except (NameError, ImportError):  # its options rest on more than plain values
-        module = load_method(name)
+    """Read a method's options from its file without running the rest of it, and so without importing torch."""
+    module = settings_module("methods", name) or load_method(name)
     return MethodOptions(module.DATA, module.Settings(), _schedule(getattr(module, "SCHEDULE", {})))
 
 
@@ -104,33 +91,6 @@ def _schedule(own: Mapping[str, Any]) -> Schedule:
     about = {"__doc__": Schedule.__doc__, "__module__": Schedule.__module__}
     made: Schedule = make_dataclass("Schedule", fields, bases=(Schedule,), namespace=about, frozen=True)()
     return made
-
-
-def _options_of(source: str) -> ast.Module:
-    """Keep of a method's file the imports of the standard library, constants in capitals, and ``Settings``."""
-    plain = {"__future__", "collections", "dataclasses", "math", "pathlib", "typing"}
-    kept: list[ast.stmt] = []
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Import):
-            wanted = all(alias.name.partition(".")[0] in plain for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            wanted = (not node.level and (node.module or "").partition(".")[0] in plain) or node.module == "cyclopts"
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
-            wanted = isinstance(target, ast.Name) and target.id.isupper() and _is_constant(node.value)
-        else:
-            wanted = isinstance(node, ast.ClassDef) and node.name == "Settings"
-        if wanted:
-            kept.append(node)
-    return ast.Module(kept, [])
-
-
-def _is_constant(value: ast.expr | None) -> bool:
-    try:
-        ast.literal_eval(value or ast.Constant(None))
-    except ValueError:
-        return False
-    return True
 
 
 def reading_record(reading: ReadingOptions, camera: Camera) -> dict[str, Any]:
