@@ -70,7 +70,15 @@ def _part(body: list[ast.stmt], wanted: set[str]) -> list[ast.stmt]:
         if named <= wanted:
             break
         wanted = wanted | named
-    return [node for node in body if _is_plain(node) or wanted & set(_binds(node))]
+    return [_trimmed(node, wanted) for node in body if _is_plain(node) or wanted & set(_binds(node))]
+
+
+def _trimmed(node: ast.stmt, wanted: set[str]) -> ast.stmt:
+    """Leave of a relative import the names that are wanted."""
+    if not isinstance(node, ast.ImportFrom) or not node.level:
+        return node
+    names = [alias for alias in node.names if (alias.asname or alias.name) in wanted]
+    return ast.copy_location(ast.ImportFrom(node.module, names, node.level), node)
 
 
 def _binds(node: ast.stmt) -> Iterator[str]:
