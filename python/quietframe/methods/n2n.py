@@ -8,8 +8,8 @@ exposure (``--difference``).
 Which of two repeats is the input is drawn anew for each patch; of four or more, the mean of half of the others is its
 target, which has the same expectation and less noise. Where the camera tells the noise (exposures), the net
 works on pictures divided by the predicted standard deviation of their noise and sees its logarithm, and each error is
-weighed by it: one net then serves differences of 1 and of 250 sub-frames. Weights that depend on the input alone leave
-the expected target, which is what the squared error finds, as it is.
+weighed by what can be reached in its patch: one net then serves differences of 1 and of 250 sub-frames. Weights that
+depend on the input alone leave the expected target, which is what the squared error finds, as it is.
 
 References
 ----------
@@ -27,9 +27,7 @@ from torch import Tensor, nn
 from ..errors import OptionError, unknown
 from ..nets.unet import Denoiser, UNet
 from ..training.patches import Batch, DataStatistics
-from ..training.plain_net import net_options
-
-Units = tuple[list[float], list[float]]
+from ..training.plain_net import Normalisation, net_options, restated
 
 DATA = "repeats"
 """What it learns from: repeats of one scene, or a target for each picture."""
@@ -87,22 +85,32 @@ def build(settings: Settings, stats: DataStatistics) -> nn.Module:
 
 
 def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
-    """Mean squared error against the other repeat (Lehtinen et al., eq. 6), of known noise in units of its variance."""
+    """Mean squared error against the other repeat (Lehtinen et al., eq. 6), of known noise weighed by it."""
     assert batch.target is not None
     stats = batch.stats
     here, there = _units(settings, stats)
-    source = _restated(batch.source, (stats.input_mean, stats.input_std), here)
-    target = _restated(batch.target, (stats.output_mean, stats.output_std), there)
+    source = restated(batch.source, (stats.input_mean, stats.input_std), here)
+    target = restated(batch.target, (stats.output_mean, stats.output_std), there)
     if settings.direction == "both" and stats.target != stats.source:  # of stacks of repeats any is the input already
         swapped = torch.rand(len(source), generator=batch.generator) < 0.5
         swapped = swapped.to(source.device).reshape(-1, *[1] * (source.dim() - 1))
         source, target = torch.where(swapped, target, source), torch.where(swapped, source, target)
-    error = net(source).float() - target
+    squares = (net(source).float() - target) ** 2
     if _conditioned(settings, stats):
         assert isinstance(net, UNet)
-        error = error / net.sigma(source)[:, : error.shape[1]]
-    squares: Tensor = error**2
+        squares = squares * _weight(source, net.sigma(source)[:, : squares.shape[1]] ** 2)
     return squares.mean()
+
+
+def _weight(source: Tensor, variance: Tensor) -> Tensor:
+    """Return the inverse of the error that a pixel with signal and noise of this size is left with (Wiener).
+
+    Noise alone (1 / variance) would weigh a difference of 1 sub-frame, of which nearly all is noise, 300 times less
+    than one of 250. The signal is the patch's mean; pixels that can be averaged tell it no better than 1 part in 512.
+    """
+    axes = tuple(range(2, source.dim()))
+    signal = source.float().mean(axes, keepdim=True).clamp(min=0) ** 2 + variance.mean(axes, keepdim=True) / 512
+    return 1 / variance + 1 / signal[:, : variance.shape[1]]
 
 
 def denoiser(net: nn.Module, settings: Settings, stats: DataStatistics) -> nn.Module:
@@ -117,7 +125,7 @@ def _conditioned(settings: Settings, stats: DataStatistics) -> bool:
     return settings.noise_level != "off" and stats.noise is not None
 
 
-def _units(settings: Settings, stats: DataStatistics) -> tuple[Units, Units]:
+def _units(settings: Settings, stats: DataStatistics) -> tuple[Normalisation, Normalisation]:
     """Return what is subtracted from input and output of the net and what they are then divided by, per channel.
 
     The same for both where either can be the input. Where the noise is known nothing is subtracted: no light is then 0,
@@ -127,15 +135,6 @@ def _units(settings: Settings, stats: DataStatistics) -> tuple[Units, Units]:
     if _conditioned(settings, stats):
         here, there = ([0.0] * stats.in_channels, here[1]), ([0.0] * stats.out_channels, there[1])
     return here, here if settings.direction == "both" else there
-
-
-def _restated(x: Tensor, old: Units, new: Units) -> Tensor:
-    """Return x in other units, channel by channel."""
-    (old_mean, old_std), (new_mean, new_std) = (
-        [torch.tensor(values, device=x.device).reshape(1, -1, *[1] * (x.dim() - 2)) for values in units]
-        for units in (old, new)
-    )
-    return x * (old_std / new_std) + (old_mean - new_mean) / new_std
 
 
 def _net(settings: Settings, stats: DataStatistics) -> dict[str, Any]:

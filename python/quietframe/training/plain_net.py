@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import OptionError
 from ..nets.unet import Denoiser
 from .patches import DataStatistics
+
+Normalisation = tuple[list[float], list[float]]
+"""What is subtracted from each channel, and what it is then divided by."""
 
 
 def net_options(settings: Any, stats: DataStatistics, **more: Any) -> dict[str, Any]:
@@ -53,3 +57,20 @@ def as_denoiser(net: nn.Module, options: Mapping[str, Any], stats: DataStatistic
     module = Denoiser(options, stats.input_mean, stats.input_std)
     module.net.load_state_dict(net.state_dict())
     return module.eval()
+
+
+def restated(x: Tensor, old: Normalisation, new: Normalisation) -> Tensor:
+    """Return normalised pictures under another normalisation.
+
+    Parameters
+    ----------
+    x
+        Pictures (N, C, [Z,] Y, X).
+    old, new
+        The normalisation they have, and the one they get.
+    """
+    (old_mean, old_std), (new_mean, new_std) = (
+        [torch.tensor(values, device=x.device).reshape(1, -1, *[1] * (x.dim() - 2)) for values in part]
+        for part in (old, new)
+    )
+    return x * (old_std / new_std) + (old_mean - new_mean) / new_std
