@@ -1,7 +1,7 @@
 """Run one filter over one plane, volume or time series, whatever its pixels are.
 
 What a filter itself refuses is settled here: pixels that are NaN or infinite are kept apart from the others, photon
-noise is given one standard deviation everywhere first where that is wanted, and what the filter warns of becomes a note.
+noise is given one standard deviation everywhere first where that is wanted, and warnings become notes.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def make_filter(name: str, settings: Any = None, stabiliser: Stabiliser | None =
     if stabiliser is not None:
         if module.NOISE != "gaussian":
             raise OptionError(
-                f"{short.replace('_', '-')} does not assume noise of one sigma, so there is nothing to stabilise; leave "
+                f"{short.replace('_', '-')} does not assume noise of one sigma: there is nothing to stabilise; leave "
                 "--stabilise out, or take a filter whose noise is gaussian in `quietframe filter list`"
             )
         if getattr(chosen, "noise_sigma", 1.0) is None:

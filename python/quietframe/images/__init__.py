@@ -1,4 +1,4 @@
-"""Images in and out: TIFF (ImageJ, OME and others), PNG, NPY; whole or plane by plane.
+"""Images in and out: TIFF (ImageJ, OME and others), OME-Zarr, PNG, NPY; whole or plane by plane.
 
 An image is an array, its axes (a string over ``STCZYX`` that always ends in YX) and what its file says of it:
 micrometres per pixel, seconds per frame, ImageJ's Info and slice labels. They are kept from reading to writing, so that
@@ -14,12 +14,14 @@ not kept by files.
 
 from .image import Image, ImageMeta
 from .reading import ImageReader, open_image, read_image, require_gray
-from .writing import write_image, write_planes
+from .writing import check_image, file_order, write_image, write_planes
 
 __all__ = [
     "Image",
     "ImageMeta",
     "ImageReader",
+    "check_image",
+    "file_order",
     "open_image",
     "read_image",
     "require_gray",

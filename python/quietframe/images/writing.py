@@ -1,4 +1,4 @@
-"""Write images plane by plane: ImageJ hyperstacks, OME-TIFF, PNG, NPY. The suffix chooses.
+"""Write images plane by plane: ImageJ hyperstacks, OME-TIFF, OME-Zarr, PNG, NPY. The suffix chooses.
 
 Converting to a narrower type is explicit: values are rounded and clipped to its range, never wrapped; NaN is refused.
 """
@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ..axes import pages_of
 from ..errors import InputError, OptionError
-from ..outputs import atomic_output
+from ..outputs import atomic_output, check_output
+from . import zarr_writing
 from .image import Image, ImageMeta
 from .tiff_metadata import Description, imagej_tags, ome_tags
 
@@ -33,22 +34,37 @@ _CLASSIC_LIMIT = 2**32 - 2**25
 """Bytes of pixels up to which offsets of 32 bits reach everything, directories included."""
 
 
-def _ordered(array: NDArray[Any], meta: ImageMeta, path: Path) -> tuple[NDArray[Any], ImageMeta]:
-    """Bring axes, and labels with them, into the order of the format that `path` names."""
-    if path.suffix.lower() == ".npy":
-        return array, meta
-    wanted = "".join(letter for letter in _ORDER if letter in meta.axes)
-    if wanted == meta.axes:
-        return array, meta
-    turned = array.transpose([meta.axes.index(letter) for letter in wanted])
-    lead = [letter for letter in meta.axes if letter not in "SYX"]
+def file_order(meta: ImageMeta, path: str | os.PathLike[str]) -> tuple[ImageMeta, NDArray[np.int64]]:
+    """Say in which order the format that `path` names holds the planes of an image.
+
+    Parameters
+    ----------
+    meta
+        The image.
+    path
+        The file to come.
+
+    Returns
+    -------
+    meta
+        With axes, shape and labels in the order of the format.
+    numbers
+        Number of each plane in the image, shape that of the ordered image without YX.
+    """
+    numbers = np.arange(meta.n_planes).reshape(meta.shape[:-2])
+    name = Path(path).name.lower()
+    order = zarr_writing.ORDER if name.endswith(".zarr") else _ORDER
+    wanted = "".join(letter for letter in order if letter in meta.axes)
+    if name.endswith(".npy") or wanted == meta.axes or sorted(wanted) != sorted(meta.axes):
+        return meta, numbers
+    turned = numbers.transpose([meta.axes.index(letter) for letter in wanted[:-2]])
     labels = meta.labels
-    if labels:
-        _check_labels(meta)
+    if labels and len(labels) == pages_of(meta.shape, meta.axes):  # the samples of a colour pixel share one
+        lead = [letter for letter in meta.axes if letter not in "SYX"]
         grid = np.arange(len(labels)).reshape([meta.shape[meta.axes.index(letter)] for letter in lead])
-        order = grid.transpose([lead.index(letter) for letter in wanted if letter in lead]).ravel()
-        labels = tuple(labels[position] for position in order)
-    return turned, replace(meta, shape=turned.shape, axes=wanted, labels=labels)
+        pages = grid.transpose([lead.index(letter) for letter in wanted if letter in lead])
+        labels = tuple(labels[page] for page in pages.flat)
+    return replace(meta, shape=(*turned.shape, *meta.shape[-2:]), axes=wanted, labels=labels), turned
 
 
 def _check_labels(meta: ImageMeta) -> None:
@@ -99,6 +115,19 @@ def convert(plane: NDArray[Any], dtype: str) -> NDArray[Any]:
     return clipped
 
 
+def check_image(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Check, before long work starts, that an image can be written to `path` at its end.
+
+    Raises
+    ------
+    OutputError, MissingExtraError
+        As `quietframe.outputs.check_output`; a ``.zarr`` as `quietframe.images.zarr_writing.check_zarr`.
+    """
+    if Path(path).name.lower().endswith(".zarr"):
+        return zarr_writing.check_zarr(path, overwrite=overwrite)
+    return check_output(path, overwrite=overwrite)
+
+
 def write_image(path: str | os.PathLike[str], image: Image, *, dtype: str = "float32", overwrite: bool = False) -> Path:
     """Write a whole image; the suffix chooses the format, see `write_planes`.
 
@@ -109,8 +138,9 @@ def write_image(path: str | os.PathLike[str], image: Image, *, dtype: str = "flo
     Path
         The file that was written.
     """
-    array, meta = _ordered(image.array, image.meta, Path(path))
-    return write_planes(path, array.reshape(meta.n_planes, *array.shape[-2:]), meta, dtype=dtype, overwrite=overwrite)
+    meta, numbers = file_order(image.meta, path)
+    planes = image.array.reshape(meta.n_planes, *image.array.shape[-2:])
+    return write_planes(path, (planes[number] for number in numbers.flat), meta, dtype=dtype, overwrite=overwrite)
 
 
 def write_planes(
@@ -127,11 +157,13 @@ def write_planes(
     ----------
     path
         ``.tif``/``.tiff`` ImageJ hyperstack (also beyond 4 GB, where ImageJ reads it by its first directory);
-        ``.ome.tif``/``.ome.tiff`` OME-TIFF; ``.png`` one uint8 or uint16 plane or RGB; ``.npy`` pixels only.
+        ``.ome.tif``/``.ome.tiff`` OME-TIFF; ``.zarr`` a folder, OME-Zarr 0.4 (extra ``scale``); ``.png`` one uint8 or
+        uint16 plane or RGB; ``.npy`` pixels only.
     planes
         YX arrays in the order of ``meta.axes``; as many as ``meta.shape`` says.
     meta
-        Shape, axes, calibration, Info and labels. For TIFF the axes before YX must be in the order TZC(S).
+        Shape, axes, calibration, Info and labels. For TIFF the axes before YX must be in the order TZC(S), for
+        OME-Zarr TCZ: `file_order` brings them there.
     dtype
         Type of the file: float32, or an integer type when that is wanted: values are rounded and clipped to its range.
     overwrite
@@ -165,12 +197,15 @@ def write_planes(
         _check_png(path, meta, dtype)
         with atomic_output(path, overwrite=overwrite) as partial:
             _write_png(partial, list(_checked(planes, meta, dtype)))
+    elif name.endswith(".zarr"):
+        zarr_writing.write_zarr(path, _checked(planes, meta, dtype), meta, dtype=dtype, overwrite=overwrite)
     elif name.endswith(".npy"):
         with atomic_output(path, overwrite=overwrite) as partial, partial.open("wb") as stream:
             _write_npy(stream, _checked(planes, meta, dtype), meta, dtype)
     else:
         raise OptionError(
-            f"{path}: unknown suffix {path.suffix!r}; allowed: .tif (ImageJ), .ome.tif (OME-TIFF), .png, .npy"
+            f"{path}: unknown suffix {path.suffix!r}; "
+            "allowed: .tif (ImageJ), .ome.tif (OME-TIFF), .ome.zarr, .png, .npy"
         )
     return path
 

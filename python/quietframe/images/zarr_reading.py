@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def open_zarr(path: Path) -> OpenImage:
         names, units = _axes(multiscale, array.ndim)
         dtype = _check_array(array, names)
         scale = _scale(multiscale, dataset, array.ndim)
-        description = _describe(names, units, scale, _info(attributes, ome))
+        description = replace(_describe(names, units, scale, _info(attributes, ome)), labels=_labels(attributes, array))
         planes = _Planes(path, array, names, dtype)
         return OpenImage(
             tuple(planes.shape), planes.axes, dtype, description, planes.load, planes.forget,
@@ -201,7 +202,7 @@ def _describe(names: str, units: Sequence[str], scale: Sequence[float] | None, i
 
 def _info(attributes: Mapping[str, Any], ome: Mapping[str, Any]) -> dict[str, str]:
     """Return what else the attributes say: the dicts "ndr" and "quietframe", flat "ndr.*" keys, and channel names."""
-    info: dict[str, str] = {}
+    info = {key: _text(value) for key, value in _kept(attributes, "info", Mapping).items() if _plain(key)}
     omero = ome.get("omero", attributes.get("omero"))
     channels = omero.get("channels") if isinstance(omero, Mapping) else None
     for number, channel in enumerate(channels if isinstance(channels, list) else [], 1):
@@ -213,6 +214,19 @@ def _info(attributes: Mapping[str, Any], ome: Mapping[str, Any]) -> dict[str, st
         elif re.match(r"(ndr|quietframe)\.", key) and _plain(key):
             info[key] = _text(value)
     return info
+
+
+def _labels(attributes: Mapping[str, Any], array: Any) -> tuple[str, ...]:
+    """Return the slice labels that `quietframe.images.zarr_writing` has kept, where there is one for each plane."""
+    labels = tuple(_text(label) for label in _kept(attributes, "labels", list))
+    return labels if len(labels) == math.prod(array.shape[:-2]) else ()
+
+
+def _kept(attributes: Mapping[str, Any], key: str, kind: Any) -> Any:
+    """Return what was kept of ImageJ under `key`; something empty where it is not there or not of that kind."""
+    owner = attributes.get("imagej")
+    found = owner.get(key) if isinstance(owner, Mapping) else None
+    return found if isinstance(found, kind) else ({} if kind is Mapping else [])
 
 
 def _plain(name: Any) -> bool:

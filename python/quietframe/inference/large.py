@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..images import Image, ImageMeta, ImageReader, open_image, require_gray, write_planes
-from ..outputs import check_output
+from ..images import Image, ImageMeta, ImageReader, check_image, file_order, open_image, require_gray, write_planes
 from ..progress import Progress, silent
 from .blocks import brief, denoise_array, sides_for
 from .mismatch import coarse, mismatch, thinned
@@ -31,8 +30,6 @@ Plane = NDArray[np.float32]
 Load = Callable[[int], NDArray[Any]]
 
 _SAMPLED_PLANES = 5
-_FILE_ORDER = "TZC"
-"""Order of the leading axes in ImageJ and OME files."""
 
 
 @dataclass(frozen=True)
@@ -206,13 +203,13 @@ def denoise_file(
         As `denoise_outputs`, `open_image` and `write_planes`.
     """
     wanted = out if isinstance(out, Mapping) else {runner.outputs[0]: out}
-    others = {name: check_output(path, overwrite=overwrite) for name, path in wanted.items()}
+    others = {name: check_image(path, overwrite=overwrite) for name, path in wanted.items()}
     _check_outputs(runner, others)
     out = others.pop(runner.outputs[0])
     with open_image(source, axes=axes) as reader:
         require_gray(reader, source)
         scratch = Scratch(out.parent)
-        ordered, numbers = _file_order(reader, out)
+        ordered, numbers = file_order(reader.meta, out)
         plan = plan_planes(ordered, numbers, runner)
         sides = _sides(plan, tile, runner)
         warnings = _warnings(runner, reader.meta, reader.plane)
@@ -381,20 +378,6 @@ def _sides(plan: Plan, tile: TileSize, runner: Runner) -> int | list[int]:
 
 def _sampled(count: int) -> list[int]:
     return sorted({round(index) for index in np.linspace(0, count - 1, min(count, _SAMPLED_PLANES))})
-
-
-def _file_order(reader: ImageReader, out: Path) -> tuple[ImageMeta, NDArray[np.int64]]:
-    """Return the meta with leading axes in the order of the file to come, and the planes' numbers in that order."""
-    meta = reader.meta
-    numbers = np.arange(reader.n_planes).reshape(meta.shape[:-2])
-    if out.suffix.lower() == ".npy":
-        return meta, numbers
-    leading = meta.axes[:-2]
-    order = sorted(range(len(leading)), key=lambda position: _FILE_ORDER.find(leading[position]))
-    turned = numbers.transpose(order)
-    labels = tuple(meta.labels[number] for number in turned.flat) if len(meta.labels) == reader.n_planes else ()
-    axes = "".join(leading[position] for position in order) + "YX"
-    return replace(meta, shape=(*turned.shape, *meta.shape[-2:]), axes=axes, labels=labels or meta.labels), turned
 
 
 def _result_meta(reader: ImageReader, meta: ImageMeta, plan: Plan) -> ImageMeta:

@@ -89,13 +89,13 @@ def run_model(
 ) -> dict[str, Any]:
     """Run a package over a file; what `denoise` and model run share. `further`: option of `OUTPUTS` -> file."""
     side = tile_option(tile)
+    from ..images import check_image
     from ..inference.large import denoise_file
     from ..inference.package import read_package
     from ..inference.runner import Runner
-    from ..outputs import check_output
 
     for path in (out, *(further or {}).values()):
-        check_output(path, overwrite=overwrite)
+        check_image(path, overwrite=overwrite)
     runner = Runner(read_package(model), provider, threads)
     outs = {runner.outputs[0]: out, **{_output_of(option, runner): path for option, path in (further or {}).items()}}
     done = denoise_file(
