@@ -1,0 +1,1 @@
+"""What noise a signal has: its variance against its mean, and the transform that gives it one variance everywhere."""
