@@ -20,6 +20,7 @@ from .bands import over_bands
 Floats = NDArray[np.float32]
 
 _THIRD = np.float32(0.33333333)
+_ONE = np.float32(1)
 # Largest radius [px], shrink factor, percent of the ball that is cut off at each side.
 _BALLS = ((10.0, 1, 24), (30.0, 2, 24), (100.0, 4, 32), (math.inf, 8, 40))
 
@@ -98,9 +99,24 @@ def _mean_in_columns(pixels: Floats, start: int, stop: int) -> None:
 
 def shrunken(pixels: Floats, factor: int) -> Floats:
     """Return the minimum of each block of ``factor`` x ``factor`` pixels, smaller blocks at the far edges."""
-    for axis in (0, 1) if factor > 1 else ():
-        pixels = np.minimum.reduceat(pixels, np.arange(0, pixels.shape[axis], factor), axis=axis)
-    return np.ascontiguousarray(pixels)
+    if factor == 1:
+        return pixels
+    small = np.full([-(-size // factor) for size in pixels.shape], np.inf, dtype=np.float32)
+    over_bands(lambda start, stop: _shrink_rows(pixels, factor, small, start, stop), len(small))
+    return small
+
+
+@njit(nogil=True, cache=True)
+def _shrink_rows(pixels: Floats, factor: int, small: Floats, start: int, stop: int) -> None:
+    height, width = pixels.shape
+    least = np.empty(width, dtype=np.float32)
+    for row in range(start, stop):
+        least[:] = pixels[row * factor]
+        for y in range(row * factor + 1, min((row + 1) * factor, height)):
+            for x in range(width):
+                least[x] = min(least[x], pixels[y, x])
+        for x in range(width):
+            small[row, x // factor] = min(small[row, x // factor], least[x])
 
 
 def opened(pixels: Floats, ball: Floats) -> Floats:
@@ -150,15 +166,33 @@ def enlarged(small: Floats, shape: tuple[int, ...], factor: int) -> Floats:
     Where a side is shrunken to one pixel, ImageJ's command fails (width) or extrapolates to nonsense (height); here
     that pixel is repeated.
     """
-    rows, row_weights = _neighbours(shape[0], small.shape[0], factor)
-    columns, weights = _neighbours(shape[1], small.shape[1], factor)
-    one = np.float32(1)
-    following = np.minimum(columns + 1, small.shape[1] - 1)
-    wide = small[:, columns] * weights + small[:, following] * (one - weights)
-    following = np.minimum(rows + 1, small.shape[0] - 1)
-    down = row_weights[:, np.newaxis]
-    result: Floats = wide[rows] * down + wide[following] * (one - down)
+    columns = _neighbours(shape[1], small.shape[1], factor)
+    rows = _neighbours(shape[0], small.shape[0], factor)
+    wide = np.empty((len(small), shape[1]), dtype=np.float32)
+    _stretch_rows(small, columns, wide)
+    result = np.empty(shape, dtype=np.float32)
+    over_bands(lambda start, stop: _between_rows(wide, rows, result, start, stop), len(result))
     return result
+
+
+@njit(nogil=True, cache=True)
+def _stretch_rows(small: Floats, columns: tuple[NDArray[np.int64], Floats], wide: Floats) -> None:
+    before, weights = columns
+    last = small.shape[1] - 1
+    for y in range(len(wide)):
+        for x in range(wide.shape[1]):
+            after = small[y, min(before[x] + 1, last)]
+            wide[y, x] = small[y, before[x]] * weights[x] + after * (_ONE - weights[x])
+
+
+@njit(nogil=True, cache=True)
+def _between_rows(wide: Floats, rows: tuple[NDArray[np.int64], Floats], result: Floats, start: int, stop: int) -> None:
+    before, weights = rows
+    for y in range(start, stop):
+        above, below = wide[before[y]], wide[min(before[y] + 1, len(wide) - 1)]
+        weight = weights[y]
+        for x in range(wide.shape[1]):
+            result[y, x] = above[x] * weight + below[x] * (_ONE - weight)
 
 
 def _neighbours(length: int, small: int, factor: int) -> tuple[NDArray[np.int64], Floats]:
@@ -166,6 +200,6 @@ def _neighbours(length: int, small: int, factor: int) -> tuple[NDArray[np.int64]
     place = np.arange(length)
     # Towards zero, as Java divides.
     before = np.clip((place - factor // 2) // factor, 0, max(small - 2, 0))
-    half, one = np.float32(0.5), np.float32(1)
+    half = np.float32(0.5)
     distance = (place.astype(np.float32) + half) / np.float32(factor) - (before.astype(np.float32) + half)
-    return before, (np.zeros_like(distance) if small == 1 else one - distance)
+    return before, (np.zeros_like(distance) if small == 1 else _ONE - distance)
