@@ -117,14 +117,25 @@ def make_filter(name: str, settings: Any = None, stabiliser: Stabiliser | None =
     chosen = settings if isinstance(settings, module.Settings) else module.Settings(**values)
     short = module.__name__.rpartition(".")[2]
     if stabiliser is not None:
-        if module.NOISE != "gaussian":
-            raise OptionError(
-                f"{short.replace('_', '-')} does not assume noise of one sigma: there is nothing to stabilise; leave "
-                "--stabilise out, or take a filter whose noise is gaussian in `quietframe filter list`"
-            )
+        require_gaussian(Filter(short, module, chosen))
         if getattr(chosen, "noise_sigma", 1.0) is None:
             chosen = replace(chosen, noise_sigma=1.0)
     return Filter(short, module, chosen, stabiliser)
+
+
+def require_gaussian(job: Filter) -> None:
+    """Refuse to stabilise the noise for a filter that does not assume one sigma.
+
+    Raises
+    ------
+    OptionError
+        With what to do.
+    """
+    if job.module.NOISE != "gaussian":
+        raise OptionError(
+            f"{job.name.replace('_', '-')} does not assume noise of one sigma: there is nothing to stabilise; leave "
+            "--stabilise out, or take a filter whose noise is gaussian in `quietframe filter list`"
+        )
 
 
 def filter_pixels(
@@ -209,6 +220,12 @@ def run_filter(pixels: NDArray[Any], job: Filter) -> Filtered:
         result = result.astype(np.float32)
         result[_spread(missing, job)] = np.nan
     return Filtered(result, count, tuple(notes))
+
+
+def fill_missing(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Put the nearest finite pixel in the place of each that is not; the same array where all are, or none is."""
+    missing = _missing(pixels)
+    return pixels if missing is None or missing.all() else _filled(pixels, missing)
 
 
 def _missing(pixels: NDArray[Any]) -> NDArray[np.bool_] | None:

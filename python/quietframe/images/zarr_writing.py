@@ -31,6 +31,7 @@ CHUNK_PX = 1024
 
 _ROWS_BYTES = 1 << 26
 _TYPES = {"T": "time", "C": "channel"}
+_COMPRESSION = {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}
 _MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
 
 
@@ -86,14 +87,12 @@ def zarr_output(
         raise OptionError(f"{path}: axes {meta.axes} must come in the order {ORDER}")
     lead = len(meta.shape) - 2
     usual = (*[1] * lead, *(min(CHUNK_PX, size) for size in meta.shape[-2:]))
-    from numcodecs import Blosc
-
     with atomic_folder(path, overwrite=overwrite, marks=_MARKS) as partial:
         group = zarr.open_group(str(partial), mode="w", zarr_format=2)
         group.attrs.update(_attributes(meta, Path(path)))
         yield group.create_array(
             "0", shape=meta.shape, chunks=tuple(chunks or usual), dtype=dtype, fill_value=0,
-            compressors=Blosc(cname="lz4", clevel=5, shuffle=Blosc.SHUFFLE),
+            compressors=_COMPRESSION,
             chunk_key_encoding={"name": "v2", "separator": "/"},
         )  # fmt: skip
 
