@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .errors import QuietframeError
+from .filters import filter_names, filter_summary
 from .methods import method_names, method_summary
 from .progress import Progress, silent
 
@@ -37,6 +38,7 @@ COMMANDS = {
     "ndr measure": "ndr:measure",
     "ndr montage": "ndr_figures:montage",
     "ndr profile": "ndr_figures:profile",
+    "filter list": "filter:listing",
     "train compare": "train_compare:compare",
     "denoise": "denoise:denoise",
     "export": "export:export",
@@ -51,7 +53,7 @@ COMMANDS = {
     "fiji run": "fiji:run",
     "doctor": "doctor:doctor",
 }
-"""What is typed -> ``file:function`` in `quietframe.verbs`. The methods of ``train`` come from the folder listing."""
+"""What is typed -> ``file:function`` in `quietframe.verbs`. What ``train`` and ``filter`` run comes from their folders."""
 
 ABOUT = (
     "Take the noise out of microscopy images, above all out of non-destructive-readout exposures. Every command takes "
@@ -60,6 +62,7 @@ ABOUT = (
 
 GROUPS = {
     "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, split, measure, draw.",
+    "filter": "Classical filters: one over a file, and the list of them.",
     "train": "Train a denoiser; ends in a model package.",
     "model": "Model packages, ours and others': look into, check, run.",
     "fiji": "Install into Fiji, diagnose it, run scripts in ImageJ.",
@@ -86,10 +89,14 @@ def build_app(words: Sequence[str]) -> App:
         # The whole docstring for the verb that is asked about, one line of it in the lists.
         asked = list(words[: len(group_name) + 1]) == [*group_name, name]
         owner.command(f"quietframe.verbs.{place}", name=name, help=None if asked else first_line(place))
-    for method in method_names():
-        name = method.replace("_", "-")
-        summary = None if list(words[:2]) == ["train", name] else method_summary(method)
-        groups["train"].command(f"quietframe.verbs.train:{method}", name=name, help=summary)
+    folders = {"train": (method_names, method_summary), "filter": (filter_names, filter_summary)}
+    for group_of, (names, summary_of) in folders.items():
+        if list(words[:1]) != [group_of]:
+            continue  # dozens of files that nobody asks about
+        for entry in names():
+            name = entry.replace("_", "-")
+            summary = None if list(words[:2]) == [group_of, name] else summary_of(entry)
+            groups[group_of].command(f"quietframe.verbs.{group_of}:{entry}", name=name, help=summary)
     return app
 
 
@@ -102,6 +109,9 @@ def overview() -> str:
     for command, place in COMMANDS.items():
         if command == "denoise":
             lists |= {f"train {name.replace('_', '-')}": method_summary(name) for name in method_names()}
+        if command == "filter list":
+            names = ", ".join(name.replace("_", "-") for name in filter_names())
+            lists["filter NAME"] = f"Filter a picture or stack: {names}."
         lists[command] = first_line(place)
     wide = max(len(command) for command in lists) + 4
     columns = min(shutil.get_terminal_size().columns, 100)
