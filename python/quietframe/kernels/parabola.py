@@ -222,7 +222,7 @@ def _next_touch(
         j = following[j]
         wait += 1
     # Differences that are no number any more (values near the end of single precision) touch nowhere.
-    return (touched if touched > here else here + 1), slope
+    return (touched if touched > here else following[here]), slope
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
