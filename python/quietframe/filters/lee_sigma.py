@@ -5,7 +5,8 @@ neighbours, but a noisy centre picks noisy neighbours, so at strong noise other 
 
 For each pixel, those of the square window count whose value differs from its own by at most --range times the noise;
 the result is their mean. Where fewer than --enough of them are found, the centre included, the pixel is taken for a
-spot of noise and becomes the mean of its four nearest neighbours. Edge pixels are repeated. Sums in double precision.
+spot of noise and becomes the mean of its four nearest neighbours. Pixels beyond the edges
+do not count. Sums in double precision.
 
 References
 ----------
@@ -79,10 +80,9 @@ def apply(image: NDArray[Any], settings: Settings) -> NDArray[np.float32]:
     """
     from ..kernels.sigma_window import sigma_rows
 
-    plane = require_pixels(image, AXES).astype(np.float32)
+    plane = np.ascontiguousarray(require_pixels(image, AXES), dtype=np.float32)
     bound = settings.range * noise_sigma_or_estimate(settings.noise_sigma, plane)
     half = settings.size // 2
-    padded = np.pad(plane, half, mode="edge")
-    out = np.empty_like(padded, shape=plane.shape)
-    over_bands(lambda start, stop: sigma_rows(padded, half, bound, settings.enough, out, start, stop), len(out))
+    out = np.empty_like(plane)
+    over_bands(lambda start, stop: sigma_rows(plane, half, bound, settings.enough, out, start, stop), len(out))
     return out

@@ -13,7 +13,7 @@ radar; for additive or photon noise use lee-sigma or another filter. Values must
 I1 and I2 are such that a share --xi of all speckle lies between them, with mean 1, so that the filter does not darken.
 The paper tabulates them; here they are solved for from the gamma distribution of intensity with L looks, F_L:
 ``F_L(I2) - F_L(I1) = xi = F_(L+1)(I2) - F_(L+1)(I1)``, for every L and xi. At most 0.012 from the table for L = 1 to 4
-and xi = 0.5 to 0.9. Edge pixels are repeated.
+and xi = 0.5 to 0.9. Pixels beyond the edges do not count.
 
 References
 ----------
@@ -114,12 +114,11 @@ def apply(image: NDArray[Any], settings: Settings) -> NDArray[np.float32]:
     """
     from ..kernels.sigma_window import speckle_rows
 
-    plane = require_pixels(image, AXES).astype(np.float32)
+    plane = np.ascontiguousarray(require_pixels(image, AXES), dtype=np.float32)
     low, high, inside = sigma_range(settings.looks, settings.xi)
     model = np.array([low, high, 1 / settings.looks, inside**2])
     half = settings.size // 2
-    padded = np.pad(plane, half, mode="edge")
     kept = _targets(plane, settings.target_count)
-    out = np.empty_like(padded, shape=plane.shape)
-    over_bands(lambda start, stop: speckle_rows(padded, half, model, kept, out, np.array([start, stop])), len(out))
+    out = np.empty_like(plane)
+    over_bands(lambda start, stop: speckle_rows(plane, half, model, kept, out, start, stop), len(out))
     return out

@@ -6,7 +6,7 @@ averaged with what only resembles it, and correlated noise is taken for structur
 Each pixel becomes the mean of the pixels within --distance along each axis and inside the image, weighted by
 ``exp(-max(d / s^2 - 2, 0) / h^2)``, where d is the mean squared difference of the patches around both, all pixels of a
 patch counting alike, and s the standard deviation of the noise. For the patches the image is continued by mirroring.
-Weights below 2e-7 count as that. In single precision, of differences; on all processors. Where the noise is 0 the image
+Weights below 1e-7 count as 0. In single precision, of differences; on all processors. Where the noise is 0 the image
 comes back as it is. The time grows with (2 distance + 1)^2, or cubed in three dimensions.
 
 It is not ``skimage.restoration.denoise_nl_means``: the fast mode of that (0.26) compares patches one pixel narrower
@@ -34,7 +34,7 @@ from ..kernels.pixels import require_pixels
 
 AXES = "YX"
 NOISE = "gaussian"
-GRID = {"h": (0.5, 0.7, 0.9, 1.1), "patch": (3, 5, 7)}
+GRID = {"h": (0.4, 0.6, 0.8, 1.0), "patch": (3, 5)}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Settings:
     Parameters
     ----------
     h
-        How different patches may be, in units of the noise: 0.5 is strict, 1 averages more.
+        How different patches may be, in units of the noise: 0.4 is strict, 1 averages more.
     patch
         Width of the patches that are compared, odd [px].
     distance
@@ -55,7 +55,7 @@ class Settings:
         2 for plane by plane, 3 for whole volumes.
     """
 
-    h: float = 0.8
+    h: float = 0.6
     patch: int = 5
     distance: int = 8
     noise_sigma: float | None = None

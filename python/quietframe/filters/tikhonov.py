@@ -30,7 +30,7 @@ from ..kernels.spectra import filter_even, gaussian_transfer, laplacian_transfer
 
 AXES = "YX"
 NOISE = "any"
-GRID = {"weight": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)}
+GRID = {"weight": (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Settings:
         2 for plane by plane, 3 for whole volumes.
     """
 
-    weight: float = 2.0
+    weight: float = 1.0
     deconvolution_sigma: float = 0.0
     dimensions: int = 2
 

@@ -29,7 +29,7 @@ from ..kernels.pixels import require_pixels
 
 AXES = "YX"
 NOISE = "gaussian"
-GRID = {"weight": (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)}
+GRID = {"weight": (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)}
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from ..kernels.pixels import require_pixels
 
 AXES = "YX"
 NOISE = "gaussian"
-GRID = {"wavelet": ("haar", "db2", "sym8"), "thresholds": ("bayes-shrink", "visu-shrink"), "mode": ("soft", "hard")}
+GRID = {"wavelet": ("haar", "db2", "sym8"), "thresholds": ("bayes-shrink", "visu-shrink")}
 METHODS = {"bayes-shrink": "BayesShrink", "visu-shrink": "VisuShrink"}
 
 

@@ -22,9 +22,9 @@ def _weigh(distances: Floats, scale: np.float32) -> None:
     """Turn sums of squared differences, less what is free, into ``exp(-max(scale * sum, 0))``."""
     for x in range(distances.size):
         # exp(-d) as the 32nd power of a Taylor polynomial, which the compiler turns into vector instructions: 5e-7
-        # relative for d up to 8, and beyond 16 the weight, below 2e-7, stays as it is there.
-        small = distances[x] * scale
-        small = small if small > np.float32(0.0) else np.float32(0.0)
+        # relative for d up to 8; from d = 16, where it is 1e-7, the weight is 0.
+        exponent = distances[x] * scale
+        small = exponent if exponent > np.float32(0.0) else np.float32(0.0)
         small = small if small < np.float32(16.0) else np.float32(16.0)
         small *= np.float32(-0.03125)
         power = np.float32(1.0) + small * np.float32(1.0 / 6.0)
@@ -37,7 +37,7 @@ def _weigh(distances: Floats, scale: np.float32) -> None:
         power *= power
         power *= power
         power *= power
-        distances[x] = power * power
+        distances[x] = power * power if exponent < np.float32(16.0) else np.float32(0.0)
 
 
 @njit(nogil=True, cache=True)

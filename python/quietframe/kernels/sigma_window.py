@@ -10,44 +10,42 @@ FloatPlane = NDArray[np.float32]
 
 
 @njit(nogil=True, cache=True)
-def sigma_rows(
-    padded: FloatPlane, half: int, bound: float, enough: int, out: FloatPlane, start: int, stop: int
-) -> None:
+def sigma_rows(image: FloatPlane, half: int, bound: float, enough: int, out: FloatPlane, start: int, stop: int) -> None:
     """Average the neighbours within `bound` of the centre, for rows `start` to `stop` of the result.
 
     Parameters
     ----------
-    padded
-        (Y + 2 half, X + 2 half), the image with its edges repeated.
+    image, out
+        (Y, X).
     half
-        Half width of the square window [px].
+        Half width of the square window [px]; what lies beyond the edges does not count.
     bound
         Largest difference from the centre [unit of the image].
     enough
         Where fewer pixels than this are within the bound, centre included, the mean of the four nearest is taken.
-    out
-        (Y, X).
     start, stop
         Rows of `out` to write.
     """
-    side = 2 * half + 1
+    height, width = image.shape
     for y in range(start, stop):
-        for x in range(out.shape[1]):
-            centre = padded[y + half, x + half]
+        for x in range(width):
+            centre = float(image[y, x])
             total = 0.0
             count = 0
-            for row in range(y, y + side):
-                for column in range(x, x + side):
-                    difference = float(padded[row, column]) - float(centre)
+            for row in range(max(0, y - half), min(height, y + half + 1)):
+                for column in range(max(0, x - half), min(width, x + half + 1)):
+                    # Differences, not values: a large offset costs no digits.
+                    difference = float(image[row, column]) - centre
                     if abs(difference) <= bound:
-                        # Differences, not values: a large offset costs no digits.
                         total += difference
                         count += 1
-            if count < enough:
-                total = -4.0 * centre
-                total += padded[y + half - 1, x + half] + float(padded[y + half + 1, x + half])
-                total += padded[y + half, x + half - 1] + float(padded[y + half, x + half + 1])
-                count = 4
+            if count < enough and height * width > 1:
+                total = 0.0
+                count = 0
+                for row, column in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                    if 0 <= row < height and 0 <= column < width:
+                        total += float(image[row, column]) - centre
+                        count += 1
             out[y, x] = centre + total / count
 
 
@@ -74,54 +72,56 @@ def linear_estimate(centre: float, count: int, total: float, squares: float, spe
 
 
 @njit(nogil=True, cache=True)
+def _window_estimate(
+    image: FloatPlane, y: int, x: int, half: int, limits: tuple[float, float], speckle: float
+) -> tuple[int, float]:
+    """Return how many pixels of a window lie within the limits, and the `linear_estimate` of the centre from them."""
+    height, width = image.shape
+    count, total, squares = 0, 0.0, 0.0
+    for row in range(max(0, y - half), min(height, y + half + 1)):
+        for column in range(max(0, x - half), min(width, x + half + 1)):
+            value = float(image[row, column])
+            if limits[0] <= value <= limits[1]:
+                count += 1
+                total += value
+                squares += value * value
+    if count == 0:
+        return 0, 0.0
+    return count, linear_estimate(float(image[y, x]), count, total, squares, speckle)
+
+
+@njit(nogil=True, cache=True)
 def speckle_rows(
-    padded: FloatPlane,
+    image: FloatPlane,
     half: int,
     model: NDArray[np.float64],
     kept: NDArray[np.bool_],
     out: FloatPlane,
-    rows: NDArray[np.int64],
+    start: int,
+    stop: int,
 ) -> None:
-    """Filter speckle by the improved sigma filter, for some rows.
+    """Filter speckle by the improved sigma filter, for rows `start` to `stop` of the result.
 
     Parameters
     ----------
-    padded
-        (Y + 2 half, X + 2 half), the image with its edges repeated; half >= 1.
+    image, out
+        (Y, X).
     half
-        Half width of the square window [px].
+        Half width of the square window [px]; what lies beyond the edges does not count.
     model
         Lower and upper end of the sigma range in units of the mean, relative variance of the speckle, and that of the
         speckle inside the range.
     kept
         (Y, X), true where a pixel stays as it is.
-    out
-        (Y, X).
-    rows
-        First row of `out` to write, and the row after the last.
+    start, stop
+        Rows of `out` to write.
     """
-    side = 2 * half + 1
-    for y in range(rows[0], rows[1]):
-        for x in range(out.shape[1]):
-            centre = float(padded[y + half, x + half])
-            out[y, x] = centre
-            if kept[y, x]:
-                continue
-            total, squares = 0.0, 0.0
-            for row in range(y + half - 1, y + half + 2):
-                for column in range(x + half - 1, x + half + 2):
-                    value = float(padded[row, column])
-                    total += value
-                    squares += value * value
-            mean = linear_estimate(centre, 9, total, squares, model[2])
-            low, high = model[0] * mean, model[1] * mean
-            count, total, squares = 0, 0.0, 0.0
-            for row in range(y, y + side):
-                for column in range(x, x + side):
-                    value = float(padded[row, column])
-                    if low <= value <= high:
-                        count += 1
-                        total += value
-                        squares += value * value
-            if count > 0:
-                out[y, x] = linear_estimate(centre, count, total, squares, model[3])
+    for y in range(start, stop):
+        for x in range(image.shape[1]):
+            out[y, x] = image[y, x]
+            if not kept[y, x]:
+                _, mean = _window_estimate(image, y, x, 1, (-np.inf, np.inf), model[2])
+                limits = (model[0] * mean, model[1] * mean)
+                count, estimate = _window_estimate(image, y, x, half, limits, model[3])
+                if count > 0:
+                    out[y, x] = estimate
