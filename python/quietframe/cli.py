@@ -53,7 +53,7 @@ COMMANDS = {
     "fiji run": "fiji:run",
     "doctor": "doctor:doctor",
 }
-"""What is typed -> ``file:function`` in `quietframe.verbs`. What ``train`` and ``filter`` run comes from their folders."""
+"""What is typed -> ``file:function`` in `quietframe.verbs`; ``train`` and ``filter`` take more from their folders."""
 
 ABOUT = (
     "Take the noise out of microscopy images, above all out of non-destructive-readout exposures. Every command takes "

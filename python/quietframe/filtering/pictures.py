@@ -16,7 +16,7 @@ from ..inference.scratch import Scratch, is_large, release
 from .blocks import Source
 from .run import Filter, plain_pixels
 
-_NAMES = {"T": "time", "Z": "z", "C": "channels"}
+_THIRD = "TZC"
 _KEPT_PX = 2**24
 
 
@@ -161,14 +161,16 @@ def _third_axis(job: Filter, axes: str, shape: tuple[int, ...], along: str | Non
             raise OptionError(f"{name} filters every plane by itself, so --along {along} means nothing{more}")
         return ""
     wanted = (along or job.axes[0]).upper()
-    others = [letter for letter in axes[:-2] if letter in _NAMES]
+    others = [letter for letter in axes[:-2] if letter in _THIRD]
     if wanted in others:
         return wanted
     has = f"the picture has axes {axes}, shape {tuple(shape)}"
-    advice = f": --along {' or --along '.join(others)} takes that axis instead" if others else "; take one of planes"
-    if along is not None and wanted not in _NAMES:
+    advice = (
+        f": --along {' or --along '.join(others)} takes that axis instead" if others else "; take a filter of planes"
+    )
+    if along is not None and wanted not in _THIRD:
         raise OptionError(f"--along must be T, Z or C; got {along!r}")
-    raise OptionError(f"{name} filters along {wanted} ({_NAMES[wanted]}), but {has}{advice}")
+    raise OptionError(f"{name} filters along the axis {wanted}, but {has}{advice}")
 
 
 def stacked(picture: Picture, numbers: NDArray[np.int64], planar: bool) -> NDArray[Any]:
