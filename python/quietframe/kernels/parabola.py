@@ -109,7 +109,8 @@ def _maximum_3x3(pixels: Floats) -> float:
             pixels[y, x], above[x] = highest, here
     for rise in rises:
         total += rise
-    return total / width / height
+    mean: float = total / width / height
+    return mean
 
 
 @njit(nogil=True, cache=True)
