@@ -43,6 +43,7 @@ SMALLEST = 32
 """Smallest side of a picture whose noise is estimated [px]."""
 _WAVELET = np.array([-0.12940952255092145, -0.22414386804185735, 0.836516303737469, -0.48296291314469025])
 _BINS = 24
+_WEAKEST = 0.93  # smallest share that a correlation below significance is believed to leave
 _BLOCKS_PER_BIN = 12
 _CLIPPED = 0.05  # share of a block's pixels at an end of the range, above which it is left out
 _CLIPPED_PICTURE = 1e-3  # share of the picture at its smallest or largest value that makes this an end of the range
@@ -169,8 +170,9 @@ def estimate_line(planes: Sequence[NDArray[Any]] | NDArray[Any]) -> NoiseLine:
     correlation = _correlation(pictures[0])
     seen = 1.0
     notes: tuple[str, ...] = ()
-    if correlation is not None and correlation.significant:
+    if correlation is not None:
         seen = _share_seen(correlation)
+    if correlation is not None and correlation.significant:
         strongest = max(correlation.x, correlation.y)
         notes = (f"the noise of neighbouring pixels is correlated ({strongest:.2f}); its variance allows for that",)
     where = "the picture" if len(pictures) == 1 else f"{len(pictures)} planes"
@@ -285,4 +287,6 @@ def _share_seen(correlation: NoiseCorrelation) -> float:
     overlap = np.correlate(_WAVELET, _WAVELET, "full")
     reach = len(_WAVELET) - 1
     middle = slice(correlation.lags - reach, correlation.lags + reach + 1)
-    return max(0.02, float(overlap @ correlation.values[middle, middle] @ overlap))
+    share = float(overlap @ correlation.values[middle, middle] @ overlap)
+    # Weak correlation may be dense structure; what it takes from the noise in truth is a few percent.
+    return max(0.02, share) if correlation.significant else min(1.0, max(_WEAKEST, share))
