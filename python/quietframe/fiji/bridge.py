@@ -210,8 +210,9 @@ class Fiji:
         if interpreter.wasError():
             # Stopped inside a block, the interpreter ends by finding fault with the text behind it.
             stopped = str((command.getLastProblem() if command else None) or interpreter.getErrorMessage())
+        _forget_batch_images()
         if stopped:
-            interpreter.abortMacro()  # else its images would stay open, out of sight
+            interpreter.abortMacro()
             raise jvm.FijiError(f"the macro stopped before its end: {stopped}")
         return "" if returned is None else str(returned)
 
@@ -263,6 +264,8 @@ class Fiji:
                 outcome["value"] = call()
             except BaseException as error:
                 outcome["error"] = error
+            finally:
+                _java("ij.WindowManager").setTempCurrentImage(None)  # kept per thread, and this one ends
 
         thread = threading.Thread(target=work, name="quietframe-imagej", daemon=True)
         thread.start()
@@ -325,6 +328,13 @@ def _macro_text(macro: str | os.PathLike[str]) -> str:
     if not path.is_file():
         raise InputError(f"{path}: no such macro")
     return path.read_text(encoding="utf-8")
+
+
+def _forget_batch_images() -> None:
+    # Without a window ImageJ leaves the images of a macro open, out of sight: the next one would find them.
+    interpreter = _java("ij.macro.Interpreter")
+    for number in interpreter.getBatchModeImageIDs() or ():
+        interpreter.removeBatchModeImage(interpreter.getBatchModeImage(number))
 
 
 def _java_map(values: Mapping[str, Any]) -> Any:

@@ -20,8 +20,8 @@ from ..errors import QuietframeError
 from ..outputs import atomic_output
 from . import jvm
 
-BYTECODE = str(jvm.JAVA_MINIMUM)
-"""Fiji bundles Java 21 today, older ones 8 to 11; what is compiled for 11 runs on all from 11 on."""
+BYTECODE = "1.8"
+"""Compiled for Java 8, so that in a Fiji that still runs on it the commands can say that they need a newer one."""
 
 COMPILE_TIMEOUT_S = 300
 """Longest time for the compiler [s]; it takes about 5."""

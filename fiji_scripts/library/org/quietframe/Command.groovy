@@ -10,6 +10,8 @@ import java.util.concurrent.Callable
 @CompileStatic
 class Command {
 
+    static final int OLDEST_JAVA = 11
+
     /** What the last command told the user that it cannot do; null when it did. Read by whoever runs commands. */
     static volatile String lastProblem
     /** Whether the caller reads `lastProblem` itself and nothing needs to be shown. */
@@ -19,6 +21,7 @@ class Command {
     static <T> T run(String command, Callable<T> work) {
         lastProblem = null
         try {
+            requireJava(System.getProperty('java.specification.version'))
             return work.call()
         } catch (OutOfMemoryError ignored) {
             report(command, 'Java has too little memory for this: raise it (Edit > Options > Memory & Threads), ' +
@@ -55,6 +58,15 @@ class Command {
             if (canceled.message != Macro.MACRO_CANCELED) {
                 throw canceled
             }
+        }
+    }
+
+    /** Refuse a Java that is too old; the library itself is compiled for Java 8, so that it can say so. */
+    static void requireJava(String version) {
+        int major = version.startsWith('1.') ? version.substring(2).toInteger() : version.takeWhile { it ==~ /\d/ }.toInteger()
+        if (major < OLDEST_JAVA) {
+            throw new Problem("this ImageJ runs on Java ${major}; Quietframe needs Java ${OLDEST_JAVA} or newer: download Fiji " +
+                'again (it brings its own Java), or start this one with a newer Java')
         }
     }
 

@@ -20,31 +20,38 @@ class OnnxDenoiser {
     private final FloatBuffer input
 
     /** The first output of `outputs`. */
-    static ImagePlus denoise(ImagePlus image, String model, String provider, String tile) {
-        return outputs(image, model, provider, tile).first()
+    static ImagePlus denoise(ImagePlus image, String model, String provider, String tile, int threads) {
+        return outputs(image, model, provider, tile, threads).first()
     }
 
     /**
      * For each output of the model a float32 image of the same dimensions: denoised first, then e.g. its uncertainty.
      *
-     * @param model    a package (.zip) or a bare .onnx
+     * @param model    a package (.zip or its folder) or a bare .onnx: its path, or its name in Fiji's models folder
      * @param provider auto, cpu or cuda
      * @param tile     auto, 0 (one shot) or the largest side of a tile in pixels
+     * @param threads  CPU threads, 0 = all that this process may use
      */
-    static synchronized List<ImagePlus> outputs(ImagePlus image, String model, String provider, String tile) {
+    static synchronized List<ImagePlus> outputs(ImagePlus image, String model, String provider, String tile, int threads) {
         Hyperstacks.requireGray(image)
-        OnnxModel network = OnnxModel.of(model, provider)
+        OnnxModel network = OnnxModel.of(model, provider, threads)
         checkAxes(image, network)
         int[] size = network.volumes ? [image.getNSlices(), image.height, image.width] as int[] :
             [image.height, image.width] as int[]
         network.checkSize(size)
-        List<int[][]> tiles = Tiles.plan(size, tile, network.halo, network.step, network.minimum)
-        IJ.log("Quietframe Denoise: ${network.file.name} on ${network.providerNote}; " +
+        int[] sides = Tiles.sidesOf(size, network.fixed && tile == 'auto' ? '0' : tile, network.halo, network.step, network.minimum)
+        List<int[][]> tiles = Tiles.planSides(size, sides, network.halo, network.step, network.minimum)
+        IJ.log("Quietframe Denoise: ${network.name()} on ${network.providerNote}; " +
             "${tiles.size() == 1 ? 'one shot' : "${tiles.size()} tiles"} per ${network.volumes ? 'volume' : 'plane'}")
+        List<String> warnings = Mismatch.warnings(image, network.source, network.channels)
+        warnings.each { String warning -> IJ.log("Quietframe Denoise: warning: ${warning}") }
         List<ImageStack> stacks = new OnnxDenoiser(image, network, tiles).run()
         int channels = network.channels > 1 ? network.outputChannels : image.getNChannels()
         int[] czt = [channels, image.getNSlices(), image.getNFrames()] as int[]
-        Map<String, String> info = settings(network, Tiles.sidesOf(size, tile, network.halo, network.step, network.minimum))
+        Map<String, String> info = settings(network, sides)
+        if (!warnings.isEmpty()) {
+            info.put('quietframe.mismatch', warnings.join('; '))
+        }
         List<ImagePlus> results = []
         for (int i = 0; i < stacks.size(); i++) {
             String name = network.outputs.get(i)
@@ -145,6 +152,7 @@ class OnnxDenoiser {
                     int from = ((c * tileDepth + slice - z[0]) * tileHeight - y[0]) * tileWidth + x[2] - x[0]
                     for (int row = y[2]; row < y[3]; row++) {
                         System.arraycopy(values[output], from + row * tileWidth, plane, row * width + x[2], x[3] - x[2])
+                        requireSound(plane, row * width + x[2], row * width + x[3])
                     }
                 }
             }
@@ -152,7 +160,7 @@ class OnnxDenoiser {
     }
 
     private static void checkAxes(ImagePlus image, OnnxModel network) {
-        String name = network.file.name
+        String name = network.name()
         if (network.volumes && image.getNSlices() == 1) {
             throw new Problem("${name} takes volumes (z, y, x); '${image.title}' has 1 slice and ${image.getNFrames()} " +
                 'frames: if its frames are slices in z, say so (Image > Properties...); else take a model that was ' +
@@ -164,6 +172,16 @@ class OnnxDenoiser {
         }
         if (network.channels == 1 && network.outputChannels > 1) {
             throw new Problem("${name} returns ${network.outputChannels} channels; models that return one run here")
+        }
+    }
+
+    private void requireSound(float[] plane, int start, int stop) {
+        float sum = 0f
+        for (int i = start; i < stop; i++) {
+            sum += plane[i] * 0f // 0, but NaN for a pixel that is NaN or infinite
+        }
+        if (Float.isNaN(sum)) {
+            throw new Problem("${network.name()} returns NaN or infinite values; its weights are damaged: export it again")
         }
     }
 
@@ -189,16 +207,16 @@ class OnnxDenoiser {
         Map<String, String> info = [
             'quietframe.version': Command.version(),
             'quietframe.command': 'denoise',
-            'quietframe.model': network.file.name,
-            'quietframe.model_sha256': network.sha256,
+            'quietframe.model': network.name(),
+            'quietframe.model_sha256': network.source.sha256,
             'quietframe.provider': network.provider,
             'quietframe.provider_note': network.providerNote,
             'quietframe.tile': sides.every { int side -> side == 0 } ? 'one shot' : brief(sides),
             'quietframe.halo': brief(network.halo),
         ]
         ['method', 'unit'].each { String key ->
-            if (network.property(key)) {
-                info.put("quietframe.${key}".toString(), network.property(key))
+            if (network.source.property(key)) {
+                info.put("quietframe.${key}".toString(), network.source.property(key))
             }
         }
         return info

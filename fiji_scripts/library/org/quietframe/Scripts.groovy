@@ -17,6 +17,7 @@ import org.scijava.script.ScriptInfo
 import org.scijava.script.ScriptModule
 import org.scijava.script.ScriptService
 
+import javax.script.ScriptContext
 import javax.script.ScriptEngineFactory
 
 /**
@@ -28,6 +29,7 @@ class Scripts {
 
     private static Context context
     private static final Map<String, ScriptInfo> COMMANDS = [:]
+    private static final Map<ScriptInfo, ScriptModule> MODULES = new IdentityHashMap<ScriptInfo, ScriptModule>()
 
     /** A script language that SciJava does not bring by itself. */
     private static class Language extends AdaptedScriptLanguage {
@@ -103,8 +105,14 @@ class Scripts {
                 throw Problem.unknown('option', name, names)
             }
         }
-        ScriptModule module = script.createModule()
-        context.inject(module)
+        ScriptModule module = MODULES.get(script)
+        if (module == null) {
+            module = script.createModule()
+            context.inject(module)
+            if (COMMANDS.containsValue(script)) {
+                MODULES.put(script, module) // a new one would compile the script again, and Groovy keeps what it compiled
+            }
+        }
         for (ModuleItem<?> item : script.inputs()) {
             Object value = inputs.get(item.name)
             if (value == null && options != null) {
@@ -121,11 +129,26 @@ class Scripts {
             throw new IllegalStateException("${script.identifier} failed: ${errors}")
         }
         System.err.print(errors)
-        return new LinkedHashMap<String, Object>(module.outputs)
+        Map<String, Object> outputs = new LinkedHashMap<String, Object>(module.outputs)
+        forget(script, module)
+        return outputs
+    }
+
+    /** Let go of the images of a run; the next one must not find them either. */
+    private static void forget(ScriptInfo script, ScriptModule module) {
+        module.engine.getBindings(ScriptContext.ENGINE_SCOPE).clear()
+        script.inputs().each { ModuleItem<?> item -> module.setInput(item.name, null) }
+        script.outputs().each { ModuleItem<?> item -> module.setOutput(item.name, null) }
     }
 
     private static Object fill(ModuleItem<?> item, Object given) {
         Object value = given
+        if (item.type == ImagePlus && value instanceof String) {
+            value = WindowManager.getImage((String) value) // recorders write images by their title
+            if (value == null) {
+                throw new Problem("option ${item.name}: no image with the title '${given}' is open")
+            }
+        }
         if (value == null) {
             value = item.type == ImagePlus ? WindowManager.currentImage : item.defaultValue
         }

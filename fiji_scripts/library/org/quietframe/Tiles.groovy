@@ -45,7 +45,11 @@ class Tiles {
      * each axis, {in start, in stop, out start, out stop}. halo, step and minimum hold one number per axis.
      */
     static List<int[][]> plan(int[] shape, String tile, int[] halo, int[] step, int[] minimum) {
-        int[] sides = sidesOf(shape, tile, halo, step, minimum)
+        return planSides(shape, sidesOf(shape, tile, halo, step, minimum), halo, step, minimum)
+    }
+
+    /** The same for tiles of these sides, as `sidesOf` gives them. */
+    static List<int[][]> planSides(int[] shape, int[] sides, int[] halo, int[] step, int[] minimum) {
         List<int[][]> tiles = [new int[0][]]
         for (int axis = 0; axis < shape.length; axis++) {
             List<int[]> spans = planAxis(shape[axis], sides[axis], halo[axis], step[axis], minimum[axis])

@@ -1,8 +1,9 @@
 // Denoise every plane, or every volume, with a model that Quietframe trained and exported.
 #@ ImagePlus (label="Image") image
-#@ String (label="Model (package .zip or .onnx)", description="Path of the file", value="", persist=false) model
-#@ String (label="Provider", description="auto takes CUDA where it works, else the CPU, and says why", choices={"auto", "cpu", "cuda"}, value="auto", persist=false) provider
+#@ String (label="Model", description="Name of a model in Fiji's models folder, or path of a package (.zip) or .onnx file; empty = choose in a list", value="", persist=false) model
+#@ String (label="Provider", description="auto takes CUDA where it works, else the CPU, and says why; cuda fails where it does not work", choices={"auto", "cpu", "cuda"}, value="auto", persist=false) provider
 #@ String (label="Tile [px]", description="auto, 0 = the whole plane at once, or the largest side of a tile", value="auto", persist=false) tile
+#@ Integer (label="CPU threads, 0 = all", description="How many cores ONNX Runtime may use", value=0, min=0, max=1024, persist=false) threads
 #@output ImagePlus second
 #@output ImagePlus result
 
@@ -10,7 +11,7 @@ import org.quietframe.Command
 import org.quietframe.OnnxDenoiser
 
 outputs = Command.run('Quietframe Denoise') {
-    OnnxDenoiser.outputs(image, model, provider, tile)
+    OnnxDenoiser.outputs(image, model, provider, tile, threads)
 }
 result = outputs?.get(0)
 second = outputs?.getAt(1) // e.g. the uncertainty; shown first, so that the result is the active image
