@@ -63,7 +63,7 @@ def _sort_by_key(pairs: NDArray[np.uint64], spare: NDArray[np.uint64]) -> NDArra
 
 
 @njit(nogil=True, cache=True)
-def _places(bits: NDArray[np.uint32], places: NDArray[np.uint32], values: NDArray[np.uint32]) -> None:
+def _places(bits: NDArray[np.uint32], pitch: int, places: NDArray[np.uint32], values: NDArray[np.uint32]) -> None:
     """Give each pixel of a tile its place in the order of its values; `bits` are those of single-precision numbers."""
     height, width = bits.shape
     pairs = np.empty(height * width, np.uint64)
@@ -72,7 +72,7 @@ def _places(bits: NDArray[np.uint32], places: NDArray[np.uint32], values: NDArra
         for x in range(width):
             # As whole numbers these sort like the numbers whose bits they are.
             key = ~row[x] if row[x] >> np.uint32(31) else row[x] | np.uint32(0x80000000)
-            line[x] = np.uint64(key) << np.uint64(32) | np.uint64(y * width + x)
+            line[x] = np.uint64(key) << np.uint64(32) | np.uint64(y * pitch + x)
     pairs = _sort_by_key(pairs, np.empty_like(pairs))
     for place in range(len(pairs)):
         key = np.uint32(pairs[place] >> np.uint64(32))
@@ -109,7 +109,9 @@ def _find(words: NDArray[np.uint64], word: int, below: int, half: int) -> tuple[
 
 
 @njit(nogil=True, cache=True)
-def _median_tile(bits: NDArray[np.uint32], moves: tuple[Indices, Indices, Indices], out: NDArray[np.uint32]) -> None:
+def _median_tile(
+    bits: NDArray[np.uint32], moves: tuple[Indices, Indices, Indices], pitch: int, out: NDArray[np.uint32]
+) -> None:
     """Find all medians of a tile.
 
     Parameters
@@ -117,22 +119,21 @@ def _median_tile(bits: NDArray[np.uint32], moves: tuple[Indices, Indices, Indice
     bits
         The tile with what the disc reaches around it.
     moves
-        Where the pixels of the disc lie (n, 2), and for a step right, left and down (3, rim, 2): where those lie that
+        Where in memory the pixels of the disc lie (n,), and for a step right, left and down (3, rim): those that
         leave, seen from the pixel before, and those that enter, seen from the pixel after.
+    pitch
+        How far apart in memory the rows lie for which that is so.
     out
         The bits of the medians.
     """
     height, width = out.shape
-    pitch = bits.shape[1]
-    far = (pitch - width) // 2
-    places, values = np.empty(bits.size, np.uint32), np.empty(bits.size, np.uint32)
-    _places(bits, places, values)
+    far = (bits.shape[1] - width) // 2
+    places, values = np.empty(bits.shape[0] * pitch, np.uint32), np.empty(bits.size, np.uint32)
+    _places(bits, pitch, places, values)
     words = np.zeros(bits.size // 64 + 1, np.uint64)
-    disc = moves[0][:, 0] * pitch + moves[0][:, 1]
-    leaving = moves[1][:, :, 0] * pitch + moves[1][:, :, 1]
-    entering = moves[2][:, :, 0] * pitch + moves[2][:, :, 1]
+    disc, leaving, entering = moves
     half = len(disc) // 2
-    steps = np.array([1, -1, pitch])
+    steps = (1, -1, pitch)
     at, word = far * pitch + far, 0
     below = _toggle(words, places, at, disc, word)
     for y in range(height):
@@ -161,15 +162,16 @@ def _median_band(
         bottom = min(top + side, stop)
         for left in range(0, width, side):
             right = min(left + side, width)
-            _median_tile(bits[top : bottom + around, left : right + around], moves, out[top:bottom, left:right])
+            tile = bits[top : bottom + around, left : right + around]
+            _median_tile(tile, moves, side + around, out[top:bottom, left:right])
 
 
-def _moves(halves: Indices) -> tuple[Indices, Indices, Indices]:
-    far = len(halves) // 2
-    rows = np.arange(-far, far + 1)
-    disc = np.array([(y, x) for y, half in zip(rows, halves, strict=True) for x in range(-half, half + 1)])
-    right, below = np.stack([rows, halves], axis=1), np.stack([halves, rows], axis=1)
-    left, above = right * [1, -1], below * [-1, 1]
+def _moves(halves: Indices, pitch: int) -> tuple[Indices, Indices, Indices]:
+    rows = np.arange(len(halves)) - len(halves) // 2
+    disc = np.concatenate([y * pitch + np.arange(-half, half + 1) for y, half in zip(rows, halves, strict=True)])
+    # The disc looks the same from the side.
+    right, below = rows * pitch + halves, halves * pitch + rows
+    left, above = rows * pitch - halves, rows - halves * pitch
     return disc, np.stack([left, right, above]), np.stack([right, left, below])
 
 
@@ -186,8 +188,9 @@ def disc_medians(pixels: NDArray[Any], radius: float) -> Floats:
     halves = half_widths(radius)
     far = len(halves) // 2
     bits = pad_edges(pixels, far).view(np.uint32)
-    moves = _moves(halves)
-    side = max(_SMALLEST_TILE, int(math.sqrt(_PLACES_PER_POINT * len(moves[0]))) - 2 * far)
+    points = int(np.sum(2 * halves + 1))
+    side = max(_SMALLEST_TILE, math.isqrt(_PLACES_PER_POINT * points) - 2 * far)
+    moves = _moves(halves, side + 2 * far)
     out = np.empty(pixels.shape, dtype=np.uint32)
     over_bands(lambda start, stop: _median_band(bits, moves, side, out, start, stop), len(out))
     return out.view(np.float32)
