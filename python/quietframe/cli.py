@@ -39,6 +39,7 @@ COMMANDS = {
     "ndr montage": "ndr_figures:montage",
     "ndr profile": "ndr_figures:profile",
     "filter list": "filter:listing",
+    "filter tune": "filter_tune:tune",
     "train compare": "train_compare:compare",
     "denoise": "denoise:denoise",
     "export": "export:export",
@@ -47,6 +48,7 @@ COMMANDS = {
     "model run": "model:run",
     "score": "score:score",
     "judge": "judge:judge",
+    "reproduce siegen": "reproduce:siegen",
     "fiji install": "fiji:install",
     "fiji uninstall": "fiji:uninstall",
     "fiji doctor": "fiji:doctor",
@@ -62,9 +64,10 @@ ABOUT = (
 
 GROUPS = {
     "ndr": "Non-destructive-readout exposures: simulate, subtract, fit, split, measure, draw.",
-    "filter": "Classical filters: one over a file, and the list of them.",
+    "filter": "Classical filters: one over a file, the list of them, and the choice without a truth.",
     "train": "Train a denoiser; ends in a model package.",
     "model": "Model packages, ours and others': look into, check, run.",
+    "reproduce": "Published tables: their recipe run here, their numbers beside ours.",
     "fiji": "Install into Fiji, diagnose it, run scripts in ImageJ.",
 }
 
