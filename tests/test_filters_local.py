@@ -212,7 +212,7 @@ def test_non_local_means_removes_noise_from_what_repeats(rng: np.random.Generato
     y, x = np.mgrid[:64, :64]
     clean = 100.0 + 40 * ((x + y) % 8 < 4)
     noisy = clean + 10 * rng.standard_normal(clean.shape)
-    result = run("non_local_means", noisy, noise_sigma=10.0)
+    result = run("non_local_means", noisy, noise_sigma=10.0, patch=5)
     # The 289 px of the search hold 36 of each phase of the stripes: at best 10 / 6 remains.
     assert np.sqrt(np.mean((result - clean) ** 2)) < 3
 

@@ -35,7 +35,7 @@ def error(result: Array, clean: Array) -> float:
     return float(np.sqrt(np.mean((result - clean) ** 2)))
 
 
-@pytest.mark.parametrize(("rows", "columns"), [(20, 49), (30, 2000), (40, 40)])
+@pytest.mark.parametrize(("rows", "columns"), [(20, 49), (30, 500), (32, 32)])
 def test_the_spectrum_of_noise_tells_its_variance(rng: np.random.Generator, rows: int, columns: int) -> None:
     noise = 3 * rng.standard_normal((50, rows, columns))
     values = np.linalg.eigvalsh(noise @ noise.transpose(0, 2, 1) / columns)
@@ -56,15 +56,15 @@ def test_strong_components_are_counted_and_leave_the_variance_alone(rng: np.rand
 
 @pytest.mark.parametrize("strength", [1.5, 3.0, 10.0])
 def test_optimal_weights_are_those_that_the_truth_would_choose(rng: np.random.Generator, strength: float) -> None:
-    rows, columns = 100, 400
+    rows, columns = 32, 128
     weights, chosen = [], []
-    for _ in range(20):
+    for _ in range(100):
         left, right = rng.standard_normal(rows), rng.standard_normal(columns)
         signal = strength * np.outer(left / np.linalg.norm(left), right / np.linalg.norm(right)) * np.sqrt(columns)
         u, singular, vt = np.linalg.svd(signal + rng.standard_normal(signal.shape), full_matrices=False)
         chosen.append(u[:, 0] @ signal @ vt[0] / singular[0])
         weights.append(spectrum_weights(singular[::-1] ** 2 / columns, columns, np.array(1.0), "optimal")[-1])
-    # The formula holds for large matrices; at 100 x 400 single draws scatter by 0.02 to 0.05.
+    # The formula holds for large matrices; at 32 x 128 single draws scatter by up to 0.1.
     assert np.mean(weights) == pytest.approx(np.mean(chosen), abs=0.03)
 
 

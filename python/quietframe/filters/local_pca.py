@@ -33,7 +33,7 @@ from ..kernels.pixels import require_pixels
 
 AXES = "TYX"
 NOISE = "gaussian"
-GRID = {"patch": (3, 5, 7, 9), "frames": (16, 32, 64)}
+GRID = {"patch": (3, 5, 7, 9), "frames": (8, 16, 32)}
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Settings:
     patch
         Height and width of the blocks [px].
     frames
-        Length of the blocks.
+        Length of the blocks; more than 32, with patches of more than 32 px, takes much longer.
     step
         Distance between neighbouring blocks along Y and X [px], at most the patch; along time it is half of --frames.
     shrinkage

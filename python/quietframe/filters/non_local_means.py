@@ -55,8 +55,8 @@ class Settings:
         2 for plane by plane, 3 for whole volumes.
     """
 
-    h: float = 0.6
-    patch: int = 5
+    h: float = 0.7
+    patch: int = 3
     distance: int = 8
     noise_sigma: float | None = None
     dimensions: int = 2

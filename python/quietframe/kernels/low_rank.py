@@ -95,15 +95,14 @@ def filter_matrices(matrices: Floats, noise_variance: float | None, shrinkage: s
     """
     frames, pixels = matrices.shape[1:]
     mean = matrices.mean(axis=1, keepdims=True)
-    centred = matrices - mean
-    wide = centred if frames <= pixels else np.swapaxes(centred, 1, 2)
-    # Centring takes one degree of freedom along time: one eigenvalue is 0, or there is one column less.
-    columns, drop = (pixels, 1) if frames <= pixels else (frames - 1, 0)
-    values, vectors = np.linalg.eigh(wide @ np.swapaxes(wide, 1, 2) / columns)
-    values, vectors = np.maximum(values[:, drop:], 0.0), vectors[:, :, drop:]
-    weights = component_weights(values, columns, noise_variance, shrinkage)
-    low = (vectors * weights[:, None, :]) @ (np.swapaxes(vectors, 1, 2) @ wide)
-    return np.asarray(mean + (low if frames <= pixels else np.swapaxes(low, 1, 2)))
+    # Not the eigenvalues of the smaller products: OpenBLAS shares those out among threads that wait for each other, and
+    # singular values only where the smaller side is above 32 (measured on two busy processors: 30 times the seconds).
+    left, singular, right = np.linalg.svd(matrices - mean, full_matrices=False)
+    # Centring takes one degree of freedom along time: one singular value is 0, or there is one column less.
+    columns, used = (pixels, frames - 1) if frames <= pixels else (frames - 1, pixels)
+    values = singular[:, :used][:, ::-1] ** 2 / columns
+    kept = singular[:, :used] * component_weights(values, columns, noise_variance, shrinkage)[:, ::-1]
+    return np.asarray(mean + (left[:, :, :used] * kept[:, None, :]) @ right[:, :used])
 
 
 def component_weights(eigenvalues: Floats, columns: int, noise_variance: float | None, shrinkage: str) -> Floats:
