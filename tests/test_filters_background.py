@@ -128,7 +128,7 @@ def test_a_constant_image_is_all_background(sliding: bool, rolling: float) -> No
 
 
 @pytest.mark.parametrize("shape", [(3, 60), (60, 3), (2, 2), (1, 1)])
-@pytest.mark.parametrize("rolling", [50.0, 300.0, 5000.0])
+@pytest.mark.parametrize("rolling", [50.0, 300.0, 2000.0])
 def test_where_imagej_fails_the_background_is_the_least_value(
     shape: tuple[int, int], rolling: float, rng: np.random.Generator
 ) -> None:
@@ -188,7 +188,7 @@ def test_the_input_is_left_alone_and_may_be_a_view(
     assert not np.shares_memory(whole, image)
 
 
-@pytest.mark.parametrize("rolling", [0.0, -5.0, float("nan"), float("inf"), 5001.0])
+@pytest.mark.parametrize("rolling", [0.0, -5.0, float("nan"), float("inf"), 2001.0])
 def test_radii_out_of_range_are_refused(rolling: float) -> None:
     with pytest.raises(OptionError, match=f"rolling must be .*got {rolling}"):
         Settings(rolling=rolling)

@@ -16,14 +16,13 @@ ImageJ 1.54p, class ``ij.plugin.filter.GaussianBlur`` (M. Schmid, 2007).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import OptionError
 from ..kernels.gaussian_line import LARGEST_SIGMA, blur_plane, reach
+from ..kernels.options import require_number
 from ..kernels.pixels import require_pixels
 from ..kernels.rounding import as_type
 
@@ -46,8 +45,7 @@ class Settings:
     sigma: float = 2.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.sigma) and 0 <= self.sigma <= LARGEST_SIGMA):
-            raise OptionError(f"sigma must be 0 to {LARGEST_SIGMA:g} px; got {self.sigma}")
+        require_number("sigma", self.sigma, 0, LARGEST_SIGMA, "px")
 
 
 def halo(settings: Settings) -> tuple[int, ...] | None:

@@ -14,15 +14,14 @@ ImageJ 1.54p, classes ``ij.plugin.GaussianBlur3D`` and ``ij.plugin.filter.Gaussi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
 from ..kernels.gaussian_line import BYTE_ACCURACY, FINE_ACCURACY, LARGEST_SIGMA, blur_lines, blur_plane, reach
+from ..kernels.options import require_number
 from ..kernels.pixels import require_pixels
 from ..kernels.rounding import as_type
 
@@ -52,8 +51,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, sigma in (("x", self.x), ("y", self.y), ("z", self.z)):
-            if not (math.isfinite(sigma) and 0 <= sigma <= LARGEST_SIGMA):
-                raise OptionError(f"{name} must be 0 to {LARGEST_SIGMA:g} px; got {sigma}")
+            require_number(name, sigma, 0, LARGEST_SIGMA, "px")
 
 
 def halo(settings: Settings) -> tuple[int, ...] | None:

@@ -38,7 +38,7 @@ IMAGEJ = 'run("Subtract Background...", "rolling=50 stack")'
 GRID: dict[str, tuple[float, ...]] = {}
 
 _SMALLEST = 0.001
-_LARGEST_BALL = 5000.0
+_LARGEST_BALL = 2000.0
 _LARGEST_PARABOLA = 1e9
 
 

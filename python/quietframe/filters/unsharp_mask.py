@@ -15,15 +15,14 @@ ImageJ 1.54p, class ``ij.plugin.filter.UnsharpMask``.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OptionError
 from ..kernels.gaussian_line import LARGEST_SIGMA, blur_plane, reach
+from ..kernels.options import require_number
 from ..kernels.pixels import require_pixels
 from ..kernels.rounding import as_type
 
@@ -52,10 +51,8 @@ class Settings:
     mask: float = 0.6
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.radius) and 0 <= self.radius <= LARGEST_SIGMA):
-            raise OptionError(f"radius must be 0 to {LARGEST_SIGMA:g} px; got {self.radius}")
-        if not (math.isfinite(self.mask) and 0 <= self.mask <= _LARGEST_MASK):
-            raise OptionError(f"mask must be 0 to {_LARGEST_MASK}; got {self.mask}")
+        require_number("radius", self.radius, 0, LARGEST_SIGMA, "px")
+        require_number("mask", self.mask, 0, _LARGEST_MASK)
 
 
 def halo(settings: Settings) -> tuple[int, ...] | None:

@@ -141,9 +141,9 @@ def _lift(pixels: Floats, ball: Floats, lifted: Floats, start: int, stop: int) -
             row = pixels[y + v - side + 1]
             for u in range(side):
                 b = ball[v, u]
-                first = side - 1 - u
+                target = lifted[y, side - 1 - u : side - 1 - u + width]
                 for x in range(width):
-                    lifted[y, first + x] = min(lifted[y, first + x], row[x] - b)
+                    target[x] = min(target[x], row[x] - b)
 
 
 @njit(nogil=True, cache=True)
@@ -156,8 +156,9 @@ def _cover(lifted: Floats, ball: Floats, result: Floats, start: int, stop: int) 
         for v in range(side):
             for u in range(side):
                 b = ball[v, u]
+                source = lifted[y + v, u : u + width]
                 for x in range(width):
-                    result[y, x] = max(result[y, x], lifted[y + v, x + u] + b)
+                    result[y, x] = max(result[y, x], source[x] + b)
 
 
 def enlarged(small: Floats, shape: tuple[int, ...], factor: int) -> Floats:

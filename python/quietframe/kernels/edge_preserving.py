@@ -61,7 +61,7 @@ def bilateral(pixels: Floats, half: int, sigma_space: float, sigma_range: float)
     return result
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _bilateral_rows(padded: Floats, near: Floats, sharpness: np.float32, result: Floats, start: int, stop: int) -> None:
     side = near.shape[0]
     half = side // 2
@@ -118,31 +118,29 @@ def _diffuse_rows(
     sharpness, time_step = numbers
     width = source.shape[1] - 2
     for y in range(start + 1, stop + 1):
-        for x in range(1, width + 1):
-            here = source[y, x]
-            if rational:
-                flow = (
-                    _rational_flow(source[y - 1, x] - here, sharpness)
-                    + _rational_flow(source[y + 1, x] - here, sharpness)
-                ) + (
-                    _rational_flow(source[y, x - 1] - here, sharpness)
-                    + _rational_flow(source[y, x + 1] - here, sharpness)
-                )
-            else:
-                flow = (_flow(source[y - 1, x] - here, sharpness) + _flow(source[y + 1, x] - here, sharpness)) + (
-                    _flow(source[y, x - 1] - here, sharpness) + _flow(source[y, x + 1] - here, sharpness)
-                )
-            target[y, x] = here + time_step * flow
-        target[y, 0], target[y, width + 1] = target[y, 1], target[y, width]
+        here, above, below = source[y, 1:-1], source[y - 1, 1:-1], source[y + 1, 1:-1]
+        left, right, changed = source[y, :width], source[y, 2:], target[y, 1:-1]
+        if rational:
+            for x in range(width):
+                vertical = _rational_flow(above[x] - here[x], sharpness) + _rational_flow(below[x] - here[x], sharpness)
+                level = _rational_flow(left[x] - here[x], sharpness) + _rational_flow(right[x] - here[x], sharpness)
+                changed[x] = here[x] + time_step * (vertical + level)
+        else:
+            for x in range(width):
+                vertical = _flow(above[x] - here[x], sharpness) + _flow(below[x] - here[x], sharpness)
+                level = _flow(left[x] - here[x], sharpness) + _flow(right[x] - here[x], sharpness)
+                changed[x] = here[x] + time_step * (vertical + level)
+        target[y, 0], target[y, width + 1] = changed[0], changed[width - 1]
 
 
 @njit(nogil=True, cache=True)
 def _flow(difference: np.float32, sharpness: np.float32) -> np.float32:
     scaled = difference * sharpness
-    return difference * falling(scaled * scaled)
+    flow: np.float32 = difference * falling(scaled * scaled)
+    return flow
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, error_model="numpy")
 def _rational_flow(difference: np.float32, sharpness: np.float32) -> np.float32:
     scaled = difference * sharpness
     flow: np.float32 = difference / (_ONE + scaled * scaled)
