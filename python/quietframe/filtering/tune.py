@@ -93,11 +93,10 @@ def candidates(methods: Sequence[str], *, stabilised: bool) -> list[Candidate]:
     if names == ["all"]:
         names = list(planes_filters())
     found = []
-    for name in dict.fromkeys(names):
-        module = load_filter(name)
-        short = module.__name__.rpartition(".")[2]
+    modules = {module.__name__.rpartition(".")[2]: module for module in map(load_filter, names)}
+    for short, module in modules.items():
         if module.AXES != "YX":
-            raise OptionError(f"{name} works on {module.AXES}; only filters of planes are tuned")
+            raise OptionError(f"{short} works on {module.AXES}; only filters of planes are tuned")
         for values in itertools.product(*module.GRID.values()):
             settings = dict(zip(module.GRID, values, strict=True))
             found.append(Candidate(short, settings, stabilised and module.NOISE == "gaussian"))

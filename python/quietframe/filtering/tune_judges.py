@@ -159,8 +159,7 @@ def unit_noise(shape: tuple[int, ...], correlation: NoiseCorrelation | None, rng
         return white
     lags = correlation.lags
     near = np.arange(-lags, lags + 1)
-    fade = 1.0 - np.abs(near) / (lags + 1)
-    wanted = np.where(correlation.values > _FAINT, correlation.values, 0.0) * np.outer(fade, fade)
+    wanted = np.where(np.abs(correlation.values) > _FAINT, correlation.values, 0.0)
     around = np.zeros(shape)
     np.add.at(around, (near[:, None] % shape[0], near[None, :] % shape[1]), wanted)
     power = np.maximum(np.fft.fft2(around).real, 0.0)

@@ -43,6 +43,8 @@ SMALLEST = 32
 """Smallest side of a picture whose noise is estimated [px]."""
 _WAVELET = np.array([-0.12940952255092145, -0.22414386804185735, 0.836516303737469, -0.48296291314469025])
 _BINS = 24
+_LARGER_BLOCK = 24
+_STRUCTURE = 0.08  # rise of the correlation from small to larger blocks, from which it is structure
 _WEAKEST = 0.93  # smallest share that a correlation below significance is believed to leave
 _BLOCKS_PER_BIN = 12
 _CLIPPED = 0.05  # share of a block's pixels at an end of the range, above which it is left out
@@ -276,10 +278,15 @@ def _line(
 
 
 def _correlation(plane: Plane) -> NoiseCorrelation | None:
+    """Measure the correlation; where there is one, on larger blocks, if structure does not enter these."""
     try:
-        return noise_correlation(plane)
+        found = noise_correlation(plane)
+        if not found.significant:
+            return found
+        larger = noise_correlation(plane, block=_LARGER_BLOCK) if min(plane.shape) >= 4 * _LARGER_BLOCK else found
     except InputError:  # too small, or clipped: then white noise is assumed
         return None
+    return larger if max(larger.x - found.x, larger.y - found.y) < _STRUCTURE else found
 
 
 def _share_seen(correlation: NoiseCorrelation) -> float:
