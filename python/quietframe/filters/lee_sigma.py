@@ -5,8 +5,8 @@ neighbours, but a noisy centre picks noisy neighbours, so at strong noise other 
 
 For each pixel, those of the square window count whose value differs from its own by at most --range times the noise;
 the result is their mean. Where fewer than --enough of them are found, the centre included, the pixel is taken for a
-spot of noise and becomes the mean of its four nearest neighbours. Pixels beyond the edges
-do not count. Sums in double precision.
+spot of noise and becomes the mean of its four nearest neighbours. Pixels beyond the edges do not count. Sums in double
+precision.
 
 References
 ----------

@@ -12,8 +12,8 @@ radar; for additive or photon noise use lee-sigma or another filter. Values must
 
 I1 and I2 are such that a share --xi of all speckle lies between them, with mean 1, so that the filter does not darken.
 The paper tabulates them; here they are solved for from the gamma distribution of intensity with L looks, F_L:
-``F_L(I2) - F_L(I1) = xi = F_(L+1)(I2) - F_(L+1)(I1)``, for every L and xi. At most 0.012 from the table for L = 1 to 4
-and xi = 0.5 to 0.9. Pixels beyond the edges do not count.
+``F_L(I2) - F_L(I1) = xi = F_(L+1)(I2) - F_(L+1)(I1)``, for every L and xi. Within 0.01 of the table for L = 1 to 4 and
+xi = 0.5 to 0.9. Pixels beyond the edges do not count.
 
 References
 ----------

@@ -3,12 +3,12 @@
 Use it when a time series or a ramp has signals that differ from place to place and white noise of about the same
 strength within a block; events in a single frame and a single pixel are lost. For one pattern everywhere see pca.
 
-Overlapping blocks of --frames x --patch x --patch pixels become matrices, frames against pixels, and the mean over time
-of each pixel is taken out and put back. Components above the edge of Marchenko and Pastur's law are kept, with
+Overlapping blocks of --frames x --patch x --patch pixels become matrices, frames against pixels, and the mean over
+time of each pixel is taken out and put back. Components above the edge of Marchenko and Pastur's law are kept, with
 --shrinkage optimal multiplied by the weight of least mean squared error. The variance of the noise is --noise-sigma
-squared, or else found from the spectrum of each block, so that it may change over the picture (for blocks too small for
-that, from the finest wavelet coefficients). Where blocks overlap their results are averaged. Blocks lie wholly inside;
-larger ones than the stack are cut to it. Double precision inside blocks. A single frame comes back as it is.
+squared, or else found from the spectrum of each block, so that it may change over the picture (for blocks too small
+for that, from the finest wavelet coefficients). Where blocks overlap their results are averaged. Blocks lie wholly
+inside; larger ones than the stack are cut to it. Double precision inside blocks. A single frame comes back as it is.
 
 References
 ----------

@@ -10,8 +10,8 @@ Weights below 1e-7 count as 0. In single precision, of differences; on all proce
 comes back as it is. The time grows with (2 distance + 1)^2, or cubed in three dimensions.
 
 It is not ``skimage.restoration.denoise_nl_means``: the fast mode of that (0.26) compares patches one pixel narrower
-than asked, so that a patch of 1 compares nothing, counts each pixel itself twice, and may return NaN where an image is
-one pixel high.
+than asked, half a pixel beside the pixel, so that a patch of 1 compares nothing; searches the mirrored image too; and
+runs on one processor.
 
 References
 ----------

@@ -4,8 +4,8 @@ Use it when a fast method for white noise is wanted that keeps detail of all siz
 thresholds, it leaves small ringing marks.
 
 The image, divided by the noise, goes through ``skimage.restoration.denoise_wavelet``: bayes-shrink thresholds each
-sub-band by noise variance / signal deviation, visu-shrink all of them by ``sqrt(2 log(pixels))``. Cycle spinning:
-this is done for --shifts offsets of the grid along each axis, and the results are averaged. The image is continued by
+sub-band by noise variance / signal deviation, visu-shrink all of them by ``sqrt(2 log(pixels))``. Cycle spinning: this
+is done for --shifts offsets of the grid along each axis, and the results are averaged. The image is continued by
 mirroring for it, not wrapped around as by ``skimage.restoration.cycle_spin``. Double precision. Where the noise is 0
 the image comes back as it is.
 

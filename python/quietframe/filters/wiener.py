@@ -4,10 +4,10 @@ Use it when a fast filter with one number to choose is wanted that smooths flat 
 near edges the noise stays, and faint detail that varies less than the noise goes.
 
 In the window around each pixel, with mean m, variance v (divided by the number of pixels) and noise variance s^2, the
-result is ``m + max(v - s^2, 0) / v * (x - m)``. ``scipy.signal.wiener`` computes the same inside, but takes 0 for
-what lies beyond the edges and divides by zero where a window is constant; here edge pixels are repeated and a
-constant window gives its mean. Without --noise-sigma the noise is estimated from the finest wavelet coefficients,
-whereas scipy takes the mean of all local variances, structure included. Computed in double precision.
+result is ``m + max(v - s^2, 0) / v * (x - m)``. ``scipy.signal.wiener`` computes the same inside, but takes 0 for what
+lies beyond the edges and divides by zero where a window is constant; here edge pixels are repeated and a constant
+window gives its mean. Without --noise-sigma the noise is estimated from the finest wavelet coefficients, whereas scipy
+takes the mean of all local variances, structure included. Computed in double precision.
 
 References
 ----------
