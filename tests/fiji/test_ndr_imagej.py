@@ -104,6 +104,25 @@ def test_a_virtual_stack_is_read_plane_by_plane(imagej: Fiji, tmp_path: Any) -> 
     np.testing.assert_array_equal(result.array, np.full((3, 6, 7), 5 * 42, np.float32))
 
 
+def test_differences_larger_than_memory_are_made_when_looked_at(imagej: Fiji, tmp_path: Any) -> None:
+    from jpype import JClass
+
+    reads = np.random.default_rng(9).integers(0, 60000, (20, 6, 7), dtype=np.uint16)
+    path = write_image(tmp_path / "ramp.tif", Image(reads, "TYX"), dtype="uint16")
+    virtual = JClass("ij.plugin.FileInfoVirtualStack").openVirtual(str(path))
+    lazy = JClass("org.quietframe.NdrDifferences")
+    ramps = JClass("org.quietframe.NdrRamps")
+    stack = lazy(virtual, ramps.windows(20, 5, 2, "rolling"), 0.5)
+    expected = imagej.run_command(
+        COMMAND, virtual, difference=5, first=2, spacing="rolling", unit="electrons", gain_e_per_adu=0.5
+    )["result"]
+    made = [np.array(stack.getProcessor(n).getPixels()).reshape(6, 7) for n in range(1, stack.getSize() + 1)]
+    np.testing.assert_array_equal(made, expected.array)
+    assert tuple(str(stack.getSliceLabel(n)) for n in range(1, stack.getSize() + 1)) == expected.labels
+    assert not lazy.tooLarge(virtual, 14)
+    assert lazy.tooLarge(virtual, 2**31 - 1)
+
+
 @pytest.mark.parametrize(
     ("array", "axes", "message"),
     [

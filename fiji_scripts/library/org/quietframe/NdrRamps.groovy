@@ -55,6 +55,19 @@ class NdrRamps {
             'ndr.count_from': '1',
         ]
         float scale = scaleOf(exposure, difference, unit, gainEPerAdu, tSubframeS, settings)
+        // Of a virtual stack too large for memory the result is one, too.
+        boolean lazy = exposure.getStack().isVirtual() && NdrDifferences.tooLarge(exposure, pairs.size())
+        ImageStack stack = lazy ? new NdrDifferences(exposure, pairs, scale) : differences(exposure, pairs, scale)
+        Command.progress(1, 1)
+        String title = Hyperstacks.titled(exposure, String.format('_D%03d', difference))
+        ImagePlus result = Hyperstacks.like(exposure, title, stack, [1, 1, pairs.size()] as int[], settings)
+        if (result.calibration.frameInterval > 0) {
+            result.calibration.frameInterval *= pairs.size() > 1 ? pairs.get(1)[0] - pairs.get(0)[0] : difference
+        }
+        return result
+    }
+
+    private static ImageStack differences(ImagePlus exposure, List<int[]> pairs, float scale) {
         ImageStack stack = new ImageStack(exposure.width, exposure.height)
         // One read is kept: abutting windows share it, the others read each plane once or need two at a time anyway.
         int keptIndex = 0
@@ -68,13 +81,7 @@ class NdrRamps {
             kept = late
             keptIndex = pair[1]
         }
-        Command.progress(1, 1)
-        String title = Hyperstacks.titled(exposure, String.format('_D%03d', difference))
-        ImagePlus result = Hyperstacks.like(exposure, title, stack, [1, 1, pairs.size()] as int[], settings)
-        if (result.calibration.frameInterval > 0) {
-            result.calibration.frameInterval *= pairs.size() > 1 ? pairs.get(1)[0] - pairs.get(0)[0] : difference
-        }
-        return result
+        return stack
     }
 
     /** How many reads an exposure has: a stack along exactly one axis, time in a hyperstack or a plain stack. */
@@ -91,7 +98,7 @@ class NdrRamps {
         return reads
     }
 
-    private static float[] minus(float[] early, float[] late, float scale) {
+    static float[] minus(float[] early, float[] late, float scale) {
         float[] result = new float[late.length]
         for (int i = 0; i < result.length; i++) {
             // Two steps: Groovy computes in double, and NumPy rounds the difference to float before it scales it.
