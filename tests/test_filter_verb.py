@@ -21,11 +21,13 @@ from quietframe import cli
 from quietframe.camera import Camera
 from quietframe.errors import InputError, MissingExtraError, OptionError, OutputError
 from quietframe.filtering import blocks, pictures
+from quietframe.filtering.catalogue import all_facts, as_table
 from quietframe.filtering.files import Options, filter_file, filter_image
 from quietframe.filtering.run import make_filter
 from quietframe.filters import filter_names, load_filter
 from quietframe.images import Image, open_image, read_image, write_image
 
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 BLOCKWISE = [
     (name, dims)
     for name in filter_names()
@@ -274,14 +276,19 @@ def test_blocks_give_the_pixels_of_the_whole(name: str, dims: int, rng: np.rando
     pytest.importorskip("dask", reason="the extra scale is not installed")
     settings = {"dimensions": 3} if dims == 3 else {}
     job = make_filter(name, settings)
-    shape = (66, 71) if len(job.axes) == 2 else (7, 66, 71)
+    reach = max(job.halo or ())
+    shape = (max(66, 2 * reach + 9), 71) if len(job.axes) == 2 else (7, 66, 71)
     y, x = np.indices(shape[-2:])
     clean = 60 + 50 * np.sin(x / 9) * np.cos(y / 7)
     image = Image(rng.poisson(np.broadcast_to(clean, shape)).astype(np.float32), job.axes)
     whole = filter_image(image, name, settings, options=Options(block=0)).array
     parts = filter_image(image, name, settings, options=Options(block=24)).array
-    far = job.halo or ()
-    assert blocks.plan_blocks(shape, job, 24) is not None or max(far) > 30
+    assert blocks.plan_blocks(shape, job, 24) is not None
+    if name == "bm3d":
+        # Rounded otherwise, a few blocks find other neighbours: that moves pixels by a small part of the noise (7.7).
+        assert np.std(parts - whole) < 0.005 * 7.7
+        assert np.abs(parts - whole).max() < 0.1 * 7.7
+        return
     # Windows add the same numbers in the same order; the others by running sums that begin elsewhere.
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5 * np.ptp(image.array))
 
@@ -354,8 +361,10 @@ def test_a_filter_of_the_whole_picture_says_when_memory_is_too_small(monkeypatch
 @pytest.mark.parametrize(
     ("length", "side", "reach"), [(100, 30, 3), (100, 30, 40), (7, 30, 3), (1, 16, 0), (65, 16, 16), (1000, 16, 200)]
 )
-def test_parts_cover_the_length_and_none_is_below_the_reach(length: int, side: int, reach: int) -> None:
-    parts = blocks._cut(length, side, reach)
+@pytest.mark.parametrize("step", [1, 3])
+def test_parts_cover_the_length_and_none_is_below_the_reach(length: int, side: int, reach: int, step: int) -> None:
+    parts = blocks._cut(length, side, reach, step)
+    assert all(size % step == 0 for size in parts[:-1])
     assert sum(parts) == length
     assert len(parts) == 1 or min(parts) >= max(reach, 1)
     assert len(set(parts[:-1])) <= 1
@@ -425,6 +434,33 @@ def test_the_list_has_every_filter_with_paper_and_use(capsys: Any) -> None:
     shown = capsys.readouterr().out
     assert 'ImageJ: run("Median...", "radius=2 stack")' in shown
     assert all(f"{entry['name']} ({entry['axes']})" in shown for entry in listed)
+
+
+def test_the_page_has_the_table_of_all_filters_and_every_command_of_it_exists() -> None:
+    page = (DOCS / "filters.md").read_text(encoding="utf-8")
+    assert page.partition("<!-- filters -->\n")[2].partition("<!-- end of filters -->")[0] == as_table(all_facts())
+    known = {name.replace("_", "-") for name in filter_names()} | {"list", "tune"}
+    lines = [line.split() for line in page.splitlines() if line.startswith("    quietframe filter ")]
+    assert len(lines) > 5
+    for _, _, name, *words in lines:
+        assert name in known
+        shown = " ".join(field for field in vars(load_filter(name).Settings())) if name not in {"list", "tune"} else ""
+        run_options = {"along", "dtype", "axes", "stabilise", "block", "gain_e_per_adu", "read_noise_e", "black_adu"}
+        for word in words:
+            if word.startswith("--"):
+                assert word[2:].replace("-", "_") in run_options | set(shown.split()), word
+    named = set(re.findall(r"`([a-z0-9-]+)`", page.partition("## All filters")[0])) - {"cells3d"}
+    assert named <= known
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_python_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "filters.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    write_image(tmp_path / "noisy.tif", Image(np.ones((9, 9), np.float32), "YX"))
+    monkeypatch.chdir(tmp_path)
+    made: dict[str, Any] = {}
+    exec(compile(code, "filters.md", "exec"), made)
+    np.testing.assert_allclose(made["pixels"], 1.0)
 
 
 def test_help_and_list_load_nothing_heavy() -> None:

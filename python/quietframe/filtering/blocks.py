@@ -61,16 +61,22 @@ def plan_blocks(shape: Sequence[int], job: Filter, block: BlockSize) -> Chunks |
         _check_memory(shape, job)
         return None
     side = round(BLOCK_PX ** (1 / len(shape))) if block == "auto" else block
-    chunks = tuple(_cut(size, side, reach) for size, reach in zip(shape, far, strict=True))
+    step = job.step
+    chunks = tuple(_cut(size, side, reach, step) for size, reach in zip(shape, aligned(far, step), strict=True))
     return chunks if any(len(sizes) > 1 for sizes in chunks) else None
 
 
-def _cut(length: int, side: int, reach: int) -> tuple[int, ...]:
-    """Cut a length into equal parts of at most `side`, the last one smaller, none below the reach of the filter."""
+def aligned(far: Sequence[int], step: int) -> tuple[int, ...]:
+    """Return the reach along each axis, up to the next multiple of a step."""
+    return tuple(math.ceil(reach / step) * step for reach in far)
+
+
+def _cut(length: int, side: int, reach: int, step: int = 1) -> tuple[int, ...]:
+    """Cut a length into equal parts of about `side`, the last one smaller, none below the reach of the filter."""
     count = max(1, math.ceil(length / max(side, reach, 1)))
-    while count > 1 and length - (count - 1) * math.ceil(length / count) < max(reach, 1):
+    while count > 1 and length - (count - 1) * math.ceil(length / count / step) * step < max(reach, 1):
         count -= 1
-    size = math.ceil(length / count)
+    size = math.ceil(length / count / step) * step if count > 1 else length
     return (*[size] * (count - 1), length - (count - 1) * size)
 
 
@@ -159,8 +165,8 @@ def filter_blocks(
     require_dask()
     import dask.array as da
 
-    far = job.halo
-    assert far is not None
+    assert job.halo is not None
+    far = aligned(job.halo, job.step)
     depth = {axis: reach if len(chunks[axis]) > 1 else 0 for axis, reach in enumerate(far)}
     notes: dict[str, None] = {}
     done, total = 0, math.prod(len(sizes) for sizes in chunks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,6 +72,16 @@ def filter_facts(name: str) -> FilterFacts:
 def all_facts() -> list[FilterFacts]:
     """Return the facts of all filters, by name."""
     return [filter_facts(name) for name in filter_names()]
+
+
+def as_table(facts: Sequence[FilterFacts]) -> str:
+    """Write the facts as a Markdown table, for ``docs/filters.md``."""
+    head = ("filter", "works on", "what it does", "when to use it", "same pixels as ImageJ's")
+    rows = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
+    for fact in facts:
+        imagej = f"`{fact.imagej}`" if fact.imagej else ""
+        rows.append(f"| `{fact.name}` | {fact.axes} | {fact.summary} | {fact.use} | {imagej} |")
+    return "\n".join(rows) + "\n"
 
 
 def filter_file(name: str) -> Path:

@@ -88,6 +88,11 @@ class Filter:
         far = self.module.halo(self.settings)
         return None if far is None else tuple(int(size) for size in far)
 
+    @property
+    def step(self) -> int:
+        """Pixels from one place to the next where the filter starts anew: its optional ``STEP``; blocks begin there."""
+        return int(getattr(self.module, "STEP", 1))
+
     def result_type(self, dtype: Any) -> np.dtype[Any]:
         """Return the type of the result for pixels of a type: ImageJ's filters keep it, others give float32."""
         if self.stabiliser is None and hasattr(self.module, "IMAGEJ"):
