@@ -65,7 +65,7 @@ def bias(noise: float) -> dict[str, Any]:
         stabilised = poisson.pmf(counts, mean) @ (values @ weights)
         back = (float(transform.inverse(np.array([stabilised]))[0]) - 10.0) / 2.0
         worst = max(worst, abs(back / mean - 1))
-    return {"read_noise_e": noise, "largest_bias_percent": 100 * worst, "limit": 0.5, "ok": worst <= 0.005}
+    return {"read_noise_e": noise, "largest_bias_percent": float(100 * worst), "limit": 0.5, "ok": bool(worst <= 0.005)}
 
 
 def lines(name: str) -> dict[str, NoiseLine]:
@@ -100,7 +100,7 @@ def bm3d_vst(name: str) -> dict[str, Any] | None:
         stabiliser = LineStabiliser(line)
         result = stabiliser.inverse(engine[1](stabiliser.forward(noisy)))
         row[source] = psnr(truth, result, 255.0)
-        row[f"{source}_ok"] = row[source] - BASELINE[name] >= LIMITS[source]
+        row[f"{source}_ok"] = bool(row[source] - BASELINE[name] >= LIMITS[source])
     return row
 
 
@@ -134,7 +134,7 @@ def tuning(name: str) -> dict[str, Any]:
             "errors": {one.candidate.text: one.error for one in tried},
         }
     row["psnr"] = plain
-    row["ok"] = row["stein"]["loss_db"] <= limit
+    row["ok"] = bool(row["stein"]["loss_db"] <= limit)
     return row
 
 

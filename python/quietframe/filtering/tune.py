@@ -65,11 +65,11 @@ class Tried:
 
 
 def planes_filters() -> tuple[str, ...]:
-    """Return the filters that have candidates and work on planes."""
+    """Return the filters that work on planes and have a grid, or are among the usual ones."""
     kept = []
     for name in filter_names():
         module = load_filter(name)
-        if module.AXES == "YX" and module.GRID:
+        if module.AXES == "YX" and (module.GRID or name in USUAL):
             kept.append(name)
     return tuple(kept)
 
@@ -80,7 +80,7 @@ def candidates(methods: Sequence[str], *, stabilised: bool) -> list[Candidate]:
     Parameters
     ----------
     methods
-        Names of filters; ``all`` for all that work on planes and have a grid; none for the usual ones.
+        Names of filters; ``all`` for all of `planes_filters`; none for the usual ones.
     stabilised
         Whether filters that assume noise of one sigma get a stabilised variance.
 

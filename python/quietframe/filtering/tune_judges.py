@@ -20,6 +20,8 @@ References
 Stein 1981, "Estimation of the mean of a multivariate normal distribution", Annals of Statistics 9, 1135.
 Ramani, Blu and Unser 2008, "Monte-Carlo SURE: a black-box optimization of regularization parameters for general
 denoising algorithms", IEEE Transactions on Image Processing 17, 1540.
+Luisier, Blu and Unser 2011, "Image denoising in mixed Poisson-Gaussian noise", IEEE Transactions on Image Processing
+20, 696 (the counterpart of Stein's formula for photons).
 Batson and Royer 2019, "Noise2Self: blind denoising by self-supervision", ICML.
 """
 
@@ -72,11 +74,11 @@ class SteinJudge:
     """
 
     def __init__(self, plane: NDArray[Any], line: NoiseLine, seed: int = 0) -> None:
-        from scipy.ndimage import gaussian_filter
-
         self._plane = np.asarray(plane, np.float64)
         correlation = line.correlation if line.correlation is not None and line.correlation.significant else None
-        variance = line.variance(gaussian_filter(self._plane, 1.5 if correlation is None else 2.5))
+        # The variance at the noisy value itself, as the formula for photons has it: a filter that lets dark pixels move
+        # more than bright ones would be judged too harshly by the variance at a local mean.
+        variance = np.maximum(line.slope * self._plane + line.intercept, 0.0)
         rng = np.random.default_rng(seed)
         self._noises = [np.sqrt(variance) * unit_noise(plane.shape, correlation, rng) for _ in range(DRAWS)]
         self.input_error = float(variance.mean())
