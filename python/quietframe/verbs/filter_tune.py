@@ -85,21 +85,16 @@ def tune(
     from ..filtering.tune_plan import TuneRequest
 
     _check(out, csv, overwrite)
-    if (difference is not None or fit) and (judge != "auto" or plane is not None):
-        raise OptionError("halves of an exposure judge by themselves: leave --judge and --plane out")
     if difference is not None and fit:
         raise OptionError("--difference and --fit are two ways to use an exposure; give one of them")
+    if (difference is not None or fit) and (judge != "auto" or plane is not None):
+        raise OptionError("halves of an exposure judge by themselves: leave --judge and --plane out")
     names = [name.strip() for name in methods.split(",") if name.strip()]
     candidates(names, stabilised=False)
     request = TuneRequest(crop, stabilise, judge, camera.to_camera(), seed)
     plan, which = _plan(source, request, (difference, fit, plane), axes)
-    tried = run(
-        plan.plane,
-        candidates(names, stabilised=plan.stabiliser is not None),
-        plan.judge,
-        stabiliser=plan.stabiliser,
-        progress=progress,
-    )
+    given = candidates(names, stabilised=plan.stabiliser is not None)
+    tried = run(plan.plane, given, plan.judge, stabiliser=plan.stabiliser, progress=progress)
     written = _write(plan, tried, out, csv, overwrite)
     return _report(source, (plan, which), tried, written, stabilise)
 
