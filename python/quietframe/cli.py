@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -92,7 +92,10 @@ def build_app(words: Sequence[str]) -> App:
         # The whole docstring for the verb that is asked about, one line of it in the lists.
         asked = list(words[: len(group_name) + 1]) == [*group_name, name]
         owner.command(f"quietframe.verbs.{place}", name=name, help=None if asked else first_line(place))
-    folders = {"train": (method_names, method_summary), "filter": (filter_names, filter_summary)}
+    folders: dict[str, tuple[Callable[[], Sequence[str]], Callable[[str], str]]] = {
+        "train": (method_names, method_summary),
+        "filter": (filter_names, filter_summary),
+    }
     for group_of, (names, summary_of) in folders.items():
         if list(words[:1]) != [group_of]:
             continue  # dozens of files that nobody asks about
