@@ -20,7 +20,7 @@ from quietframe.images import Image, read_image, write_image
 onnx_models = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("onnx_models.py"))))
 
 MACROS = jar.scripts_folder() / "macros"
-NAMES = ("Quietframe Denoise", "Quietframe NDR Subtract", "Quietframe ROI SNR")
+NAMES = tuple(sorted(path.stem.replace("_", " ") for path in (jar.scripts_folder() / "menu").rglob("*.*")))
 EACH_OPTION = {
     "Quietframe NDR Subtract": [
         "",
@@ -33,7 +33,9 @@ EACH_OPTION = {
         "difference=3 unit=rate gain_e_per_adu=0.5 t_subframe_s=0.1",
     ],
     "Quietframe ROI SNR": ["", "bright=0,0,9,9", "dark=[0,0,9,9]", "bright=auto dark=20,20,8,8"],
-    "Quietframe Denoise": ["model=[MODEL]", "model=[MODEL] provider=cpu", "model=[MODEL] tile=16 provider=auto"],
+    "Quietframe Doctor": [""],
+    "Quietframe Model Info": ["model=[MODEL]"],
+    "Quietframe Denoise": ["model=[MODEL] threads=1", "model=[MODEL]", "model=[MODEL] provider=cpu", "model=[MODEL] tile=16 provider=auto"],
 }
 
 
@@ -85,7 +87,9 @@ def test_each_command_runs_from_a_macro_with_each_option(
         return "" + (nImages - before) + " " + (nResults - rows) + " " + bitDepth() + " " + nSlices;
     """
     images, rows, depth, slices = imagej.run_macro(macro).split()
-    if name == "Quietframe ROI SNR":
+    if name in {"Quietframe Doctor", "Quietframe Model Info"}:
+        assert (images, rows) == ("0", "0")
+    elif name == "Quietframe ROI SNR":
         assert (images, rows) == ("0", "30")
     else:
         assert (images, rows, depth) == ("1", "0", "32")
