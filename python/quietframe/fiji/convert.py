@@ -127,8 +127,7 @@ def from_imageplus(imageplus: Any) -> Image:
     sizes = (imageplus.getNFrames(), imageplus.getNSlices(), imageplus.getNChannels())
     shape = (*sizes, imageplus.getHeight(), imageplus.getWidth())
     stack = imageplus.getStack()
-    planes = [_plane(stack.getProcessor(index)) for index in range(1, stack.getSize() + 1)]
-    array = np.stack(planes).reshape(shape)
+    array = _pixels(stack).reshape(shape)
     calibration = imageplus.getCalibration()
     if calibration.isSigned16Bit():
         array = (array.astype(np.int32) - 32768).astype(np.int16)
@@ -145,10 +144,17 @@ def from_imageplus(imageplus: Any) -> Image:
     )
 
 
-def _plane(processor: Any) -> NDArray[Any]:
-    values = np.array(memoryview(processor.getPixels()))  # one copy; the array stays when Java's goes
-    unsigned = {"int8": np.uint8, "int16": np.uint16}.get(values.dtype.name)
-    return values.view(unsigned) if unsigned else values
+def _pixels(stack: Any) -> NDArray[Any]:
+    """Return all planes of a stack, each copied once, straight to its place; the array stays when Java's goes."""
+    array: NDArray[Any] | None = None
+    for index in range(1, stack.getSize() + 1):
+        values = np.asarray(memoryview(stack.getProcessor(index).getPixels()))
+        if array is None:
+            array = np.empty((stack.getSize(), values.size), values.dtype)
+        array[index - 1] = values
+    assert array is not None  # an ImagePlus has at least one plane
+    unsigned = {"int8": np.uint8, "int16": np.uint16}.get(array.dtype.name)
+    return array.view(unsigned) if unsigned else array
 
 
 def _pixel_size_um(calibration: Any, with_depth: bool) -> dict[str, float]:

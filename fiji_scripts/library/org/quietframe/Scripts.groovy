@@ -19,6 +19,7 @@ import org.scijava.script.ScriptService
 
 import javax.script.ScriptContext
 import javax.script.ScriptEngineFactory
+import java.lang.reflect.Method
 
 /**
  * Runs `#@` scripts in a plain ImageJ, which has no such thing: parameters from the caller, then from the macro's
@@ -66,6 +67,7 @@ class Scripts {
 
     /** Put every script under `scripts/Plugins/Quietframe` of the class path into ImageJ's command table. */
     static synchronized List<String> register() {
+        letImageJSee()
         if (COMMANDS.isEmpty()) {
             for (ScriptInfo script : service().scripts) {
                 if (script.menuPath.size() == 3 && script.menuPath.get(1).name == 'Quietframe') {
@@ -81,6 +83,30 @@ class Scripts {
             Menus.commands.put(name, "org.quietframe.ScriptCommand(\"${name}\")".toString())
         }
         return COMMANDS.keySet().sort()
+    }
+
+    /**
+     * A Java machine that ran before this jar was added to it has the jar in another class loader than ImageJ's:
+     * ImageJ must know it to find the commands, and the script languages to find this library.
+     */
+    private static void letImageJSee() {
+        ClassLoader ours = Scripts.classLoader
+        if (!sees(Thread.currentThread().contextClassLoader)) {
+            Thread.currentThread().contextClassLoader = ours
+        }
+        if (!sees(IJ.classLoader)) {
+            Method set = IJ.getDeclaredMethod('setClassLoader', ClassLoader)
+            set.accessible = true
+            set.invoke(null, ours)
+        }
+    }
+
+    private static boolean sees(ClassLoader loader) {
+        try {
+            return loader != null && loader.loadClass(Scripts.name) == Scripts
+        } catch (ClassNotFoundException ignored) {
+            return false
+        }
     }
 
     /** Run a registered command; its outputs by name. */
@@ -99,6 +125,7 @@ class Scripts {
     }
 
     private static Map<String, Object> run(ScriptInfo script, Map<String, Object> inputs, String options) {
+        letImageJSee()
         List<String> names = script.inputs().collect { ModuleItem<?> item -> item.name }
         inputs.keySet().each { String name ->
             if (!names.contains(name)) {
