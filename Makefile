@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= quietframe-demo
 
-.PHONY: demo test lint jar benchmark-ndr benchmark-training constraints clean
+.PHONY: demo test lint jar update-site fiji-commands benchmark-ndr benchmark-training constraints clean
 
 demo: .venv/.demo-installed
 	$(BIN)/quietframe demo --out $(DEMO_OUT) --overwrite
@@ -20,6 +20,14 @@ lint: .venv/.test-installed
 
 jar: .venv/.test-installed
 	$(BIN)/python -m quietframe.fiji.jar dist
+
+# What an update site of Fiji holds: files under their Fiji paths, with checksums. docs/fiji.md says how to upload it.
+update-site: .venv/.test-installed
+	$(BIN)/python -m quietframe.fiji.update_site dist/update-site
+
+# The page of all options of the Fiji commands, out of the headers of the scripts.
+fiji-commands: .venv/.test-installed
+	$(BIN)/python -m quietframe.fiji.commands docs/fiji-commands.md
 
 .venv/bin/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from quietframe.errors import OutputError
-from quietframe.fiji import install, jar, jvm
+from quietframe.fiji import doctor, install, jar, jvm, update_site
 from quietframe.fiji.doctor import examine
 from quietframe.fiji.jvm import FijiError
+from quietframe.verbs import fiji as verb
 
-OURS = {"jars/quietframe-fiji-1.0.jar", "jars/onnxruntime-1.26.0.jar", "macros/Quietframe/denoise_folder.ijm"}
+MACROS = {f"macros/Quietframe/{path.name}" for path in (jar.scripts_folder() / "macros").glob("*.ijm")}
+OURS = {"jars/quietframe-fiji-1.0.jar", "jars/onnxruntime-1.26.0.jar", *MACROS}
 
 
 @pytest.fixture
@@ -107,6 +110,42 @@ def test_a_file_of_the_same_name_is_not_replaced(fiji: Path) -> None:
         install.install(fiji)
 
 
+def test_another_quietframe_jar_is_named_and_nothing_is_written(fiji: Path) -> None:
+    (fiji / "plugins" / "quietframe-fiji-0.9.jar").write_text("from an update site")
+    before = files(fiji)
+    with pytest.raises(
+        FijiError, match=r"plugins/quietframe-fiji-0\.9\.jar, which was not installed by quietframe here"
+    ):
+        install.install(fiji)
+    assert files(fiji) == before
+
+
+def test_an_upgrade_that_was_killed_can_be_done_again_or_undone(fiji: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = files(fiji)
+    copy = install.shutil.copyfile
+
+    def killed(source: Path, target: Path) -> None:
+        if source.name.endswith(".ijm"):
+            raise KeyboardInterrupt
+        copy(source, target)
+
+    install.install(fiji, gpu=True)
+    monkeypatch.setattr(install.shutil, "copyfile", killed)
+    with pytest.raises(KeyboardInterrupt):
+        install.install(fiji)
+    monkeypatch.setattr(install.shutil, "copyfile", copy)
+    assert {step.path for step in install.install(fiji)} == OURS
+    assert set(files(fiji)) - set(before) == {*OURS, install.RECORD}
+    install.uninstall(fiji)
+    assert files(fiji) == before
+
+
+def test_the_verb_says_which_version_was_replaced(fiji: Path) -> None:
+    assert verb.install(fiji=fiji)["before"] is None
+    again = verb.install(fiji=fiji, dry_run=True)
+    assert again["summary"][0] == f"version {again['before']} is there and would be replaced"
+
+
 def test_what_is_no_fiji_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FIJI_DIR", raising=False)
     with pytest.raises(FijiError, match="which Fiji"):
@@ -154,6 +193,79 @@ def test_doctor_names_two_runtimes_two_jars_and_what_is_gone(fiji: Path) -> None
     assert "hold the same classes" in problems
     assert "are both there" in problems
     assert "denoise_folder.ijm was installed and is gone" in problems
+
+
+def test_doctor_names_an_older_version_and_an_old_java_of_the_fiji(fiji: Path) -> None:
+    install.install(fiji)
+    record = json.loads((fiji / install.RECORD).read_text())
+    (fiji / install.RECORD).write_text(json.dumps({**record, "version": "0.0.1"}))
+    home = fiji / "java" / "linux-amd64" / "jdk1.8.0_322"
+    (home / "bin").mkdir(parents=True)
+    (home / "bin" / "java").write_text("")
+    (home / "release").write_text('JAVA_VERSION="1.8.0_322"\n')
+    (fiji / "jars" / "fiji-2.18.0.jar").write_text("Fiji")
+    found = examine(fiji)
+    assert (found["fiji"]["version"], found["fiji"]["java"]) == ("2.18.0", 8)
+    problems = " ".join(found["problems"])
+    assert "version 0.0.1 is installed there" in problems
+    assert "this Fiji brings Java 8; Quietframe needs Java 11 or newer: download Fiji again" in problems
+    lines = verb.doctor(fiji=fiji)["summary"]
+    assert any(line.startswith("Fiji 2.18.0: ") and line.endswith("ImageJ 1.54p, Java 8") for line in lines)
+
+
+def test_doctor_looks_for_the_libraries_of_cuda_where_its_runtime_is_installed(
+    fiji: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_LIBRARY_FOLDERS", ())
+    monkeypatch.setattr(doctor.sys, "platform", "linux")
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path))
+    install.install(fiji)
+    assert examine(fiji)["fiji"]["cuda_missing"] == []  # nobody asked for CUDA
+    install.install(fiji, gpu=True)
+    names = list(examine(fiji)["fiji"]["cuda_missing"])
+    assert "libcudnn.so.9" in names
+    assert any("libcudnn.so.9 is not on the library path" in problem for problem in examine(fiji)["problems"])
+    for name in names:
+        (tmp_path / name).write_text("")
+    assert examine(fiji)["fiji"]["cuda_missing"] == []
+
+
+def test_doctor_lists_the_models_and_names_a_folder_of_them_that_cannot_be_written(
+    fiji: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = fiji / "models"
+    models.mkdir()
+    (models / "cells.zip").write_text("")
+    assert examine(fiji)["fiji"]["models"] == ["cells.zip"]
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != models and allowed(path, mode))
+    assert any(f"{models} is not writable" in problem for problem in examine(fiji)["problems"])
+
+
+def test_the_update_site_is_what_install_writes_with_checksums(fiji: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "site"
+    for _ in range(2):  # one that is there already is replaced
+        assert set(update_site.write_tree(out)) == OURS
+        assert set(files(out)) == {*OURS, update_site.CHECKSUMS}
+        (out / "jars" / "old.jar").write_text("of an older version")
+    assert update_site.main([str(out)]) == 0
+    assert not (out / "jars" / "old.jar").exists()
+    for line in (out / update_site.CHECKSUMS).read_text().splitlines():
+        digest, path = line.split("  ")
+        assert hashlib.sha256((out / path).read_bytes()).hexdigest() == digest
+    install.install(fiji)
+    assert {path: text for path, text in files(fiji).items() if path in OURS} == {
+        path: text for path, text in files(out).items() if path in OURS
+    }
+
+
+def test_an_update_site_does_not_replace_other_folders(fiji: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(fiji)
+    with pytest.raises(OutputError, match="is no update site written earlier"):
+        update_site.write_tree(fiji)
+    assert update_site.main([str(fiji)]) == 2
+    assert "is no update site" in capsys.readouterr().err
+    assert files(fiji) == before
 
 
 @pytest.mark.parametrize(

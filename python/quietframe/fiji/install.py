@@ -66,6 +66,20 @@ def onnxruntime_jars(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in found if _ONNXRUNTIME.fullmatch(path.name))
 
 
+def our_jars(folder: Path) -> list[str]:
+    """Return Quietframe's own jars in a Fiji, relative to its folder, with slashes."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/quietframe-fiji-*.jar"))
+
+
+def recorded_version(folder: Path) -> str | None:
+    """Return the version that is installed, None when none is or the record does not say."""
+    try:
+        version = json.loads((folder / RECORD).read_text(encoding="utf-8"))["version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(version)
+
+
 def recorded(folder: Path) -> dict[str, str]:
     """Return what was installed: path relative to the Fiji folder -> SHA-256; empty when nothing was.
 
@@ -123,22 +137,28 @@ def install(folder: Path, *, gpu: bool = False, dry_run: bool = False) -> list[S
             f"{folder} already has ONNX Runtime: {', '.join(others)}; two cannot live in one Fiji. Remove it (or "
             "the update site that brought it) and install again"
         )
-    sources = _sources(gpu)
-    for path in sources:
+    by_hand = [path for path in our_jars(folder) if path not in before]
+    if by_hand:
+        raise jvm.FijiError(
+            f"{folder} has {', '.join(by_hand)}, which was not installed by quietframe here; two would hide each "
+            "other: remove it (or the update site that brought it) and install again"
+        )
+    files = sources(gpu)
+    for path in files:
         if (folder / path).exists() and path not in before:
             raise jvm.FijiError(
                 f"{folder / path} exists and was not installed by quietframe; remove it and install again"
             )
-    stale = [path for path in before if path not in sources]
-    steps = [*_removals(folder, before, stale), *(Step("write", path) for path in sources)]
+    stale = [path for path in before if path not in files]
+    steps = [*_removals(folder, before, stale), *(Step("write", path) for path in files)]
     if dry_run:
         return steps
-    _require_writable(folder, sources)
+    _require_writable(folder, files)
     _remove(folder, steps)
-    digests = {path: _sha256(source) for path, source in sources.items()}
+    digests = {path: _sha256(source) for path, source in files.items()}
     # Recorded before it is written: what a killed installation leaves behind can be uninstalled too.
     _record(folder, {**{step.path: before[step.path] for step in steps if step.action == "keep"}, **digests})
-    for path, source in sources.items():
+    for path, source in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_output(folder / path, overwrite=True) as partial:
             shutil.copyfile(source, partial)
@@ -178,8 +198,19 @@ def uninstall(folder: Path, *, dry_run: bool = False) -> list[Step]:
     return steps
 
 
-def _sources(gpu: bool) -> dict[str, Path]:
-    """Return what is installed: path in the Fiji folder -> file to copy."""
+def sources(gpu: bool = False) -> dict[str, Path]:
+    """Return what is installed: path in the Fiji folder -> file to copy.
+
+    Parameters
+    ----------
+    gpu
+        Take ONNX Runtime for CUDA instead of the CPU's.
+
+    Raises
+    ------
+    FijiError
+        When the jars can neither be built nor fetched.
+    """
     artifact = "onnxruntime_gpu" if gpu else "onnxruntime"
     endpoint = f"com.microsoft.onnxruntime:{artifact}:{jvm.ONNXRUNTIME_VERSION}"
     (runtime,) = (found for found in jvm.resolve_jars([endpoint]) if _ONNXRUNTIME.fullmatch(found.name))

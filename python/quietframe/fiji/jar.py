@@ -151,7 +151,8 @@ def compile_library(library: Path, classes: Path) -> None:
     except subprocess.TimeoutExpired:
         raise jvm.FijiError(f"compiling the Groovy library took more than {COMPILE_TIMEOUT_S} s") from None
     if done.returncode != 0:
-        raise jvm.FijiError(f"the Groovy library does not compile: {(done.stdout + done.stderr).strip()}")
+        said = (done.stdout + done.stderr).strip() or f"the compiler ended with code {done.returncode}"
+        raise jvm.FijiError(f"the Groovy library does not compile: {said}")
 
 
 def _pack(out: Path, classes: Path, folder: Path, version: str) -> None:

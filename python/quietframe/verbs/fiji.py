@@ -23,13 +23,17 @@ def install(*, fiji: Path | None = None, gpu: bool = False, dry_run: bool = Fals
     Returns
     -------
     dict
-        fiji, dry_run, and steps: action and path of each file.
+        fiji, dry_run, steps: action and path of each file, and before: the version that was there.
     """
-    from ..fiji.install import fiji_folder
+    from ..fiji.install import fiji_folder, recorded_version
     from ..fiji.install import install as install_into
 
     folder = fiji_folder(fiji)
-    return _told(folder, install_into(folder, gpu=gpu, dry_run=dry_run), dry_run, "restart Fiji to see the menu")
+    before = recorded_version(folder)
+    told = _told(folder, install_into(folder, gpu=gpu, dry_run=dry_run), dry_run, "restart Fiji to see the menu")
+    if before is not None:
+        told["summary"].insert(0, f"version {before} is {'there and would be' if dry_run else 'now'} replaced")
+    return {**told, "before": before}
 
 
 def uninstall(*, fiji: Path | None = None, dry_run: bool = False) -> dict[str, Any]:
@@ -88,7 +92,11 @@ def doctor(*, fiji: Path | None = None) -> dict[str, Any]:
     lines = [f"Java: {java['version']} ({java['source']}, {java['home']})" if java else "Java: none"]
     lines.append(f"plain ImageJ for commands, macros and tests: {found['imagej']}")
     if place:
-        lines.append(f"Fiji: {place['folder']}, ImageJ {place['imagej'] or 'of unknown version'}")
+        brought = f", Java {place['java']}" if place["java"] else ""
+        version = f" {place['version']}" if place["version"] else ""
+        lines.append(f"Fiji{version}: {place['folder']}, ImageJ {place['imagej'] or 'of unknown version'}{brought}")
+        lines.append(f"  ONNX Runtime: {', '.join(place['onnxruntime']) or 'none'}")
+        lines.append(f"  models: {', '.join(place['models']) or 'none in its folder models'}")
         lines += [f"  installed: {path}" for path in place["installed"]]
     else:
         lines.append("Fiji: none given (--fiji or FIJI_DIR)")
