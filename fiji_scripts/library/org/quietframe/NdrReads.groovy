@@ -99,6 +99,7 @@ class NdrReads {
         }
         planes = null
         Runtime java = Runtime.runtime
+        java.gc() // else what was held before counts as taken
         long free = java.maxMemory() - java.totalMemory() + java.freeMemory()
         long rows = (long) (free.intdiv(3L) as long).intdiv(Math.max(1L, (long) heldReads * width * bytes))
         heldStart = start
