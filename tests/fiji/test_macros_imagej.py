@@ -29,11 +29,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def exposure(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Thirty reads of a bright square on a darker ground, on an offset."""
+    """Forty-five reads of a bright square on a darker ground, on an offset."""
     flux = np.full((40, 44), 5.0)
     flux[10:30, 12:32] = 40.0
-    reads = 500 + np.random.default_rng(2).poisson(flux, (30, 40, 44)).cumsum(axis=0)
-    info = {"ndr.gain_e_per_adu": "1.0", "ndr.read_noise_e": "3.0", "ndr.t_subframe_s": "0.1"}
+    reads = 500 + np.random.default_rng(2).poisson(flux, (45, 40, 44)).cumsum(axis=0)
+    info = {"ndr.exposure": "E0001", "ndr.gain_e_per_adu": "1.0", "ndr.read_noise_e": "3.0", "ndr.t_subframe_s": "0.1"}
     image = Image(reads.astype(np.uint16), "TYX", {"Y": 0.2, "X": 0.2}, 0.1, info)
     return write_image(tmp_path_factory.mktemp("exposures") / "cells_E0001_NDR.tif", image, dtype="uint16")
 
@@ -85,9 +85,9 @@ def test_snr_table_holds_what_python_computes(imagej: Fiji, single: Path, tmp_pa
 
 def test_snr_table_of_a_stack_has_a_row_per_plane(imagej: Fiji, exposure: Path, tmp_path: Path) -> None:
     out = tmp_path / "snr.csv"
-    assert imagej.run_macro(MACROS / "snr_table.ijm", f"input=[{exposure}] output=[{out}] regions=14,12,16,16") == "30"
+    assert imagej.run_macro(MACROS / "snr_table.ijm", f"input=[{exposure}] output=[{out}] regions=14,12,16,16") == "45"
     with out.open(newline="", encoding="utf-8") as file:
-        assert [row["plane"] for row in csv.DictReader(file)] == [str(number) for number in range(1, 31)]
+        assert [row["plane"] for row in csv.DictReader(file)] == [str(number) for number in range(1, 46)]
 
 
 def test_classical_against_learned_measures_and_shows_all_methods(
@@ -149,7 +149,7 @@ def test_the_documented_line_is_what_imagejs_recorder_writes(imagej: Fiji, comma
         value = option.text("value")
         kind = types.get(option.type)
         # The recorder of Fiji gives it every input as Java writes it.
-        recorder.recordOption(option.name, str(JClass(kind).valueOf(value)) if kind else value)
+        recorder.recordOption(option.name, str(JClass(kind).valueOf(value).toString()) if kind else value)
     words = str(recorder.getCommandOptions() or "")[len(before) :].strip()
     line = f'run("{command.label}", "{words}");' if words else f'run("{command.label}");'
     assert line == command.recorded()
