@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= quietframe-demo
 
-.PHONY: demo test lint jar update-site fiji-commands benchmark-ndr benchmark-training constraints clean
+.PHONY: demo test lint jar update-site fiji-commands benchmark-ndr benchmark-training benchmark-filters constraints clean
 
 demo: .venv/.demo-installed
 	$(BIN)/quietframe demo --out $(DEMO_OUT) --overwrite
@@ -56,6 +56,16 @@ benchmark-training: .venv/.test-installed
 	$(BIN)/python benchmarks/predict_large.py
 	$(if $(CAREAMICS_PYTHON),$(BIN)/python benchmarks/train_speed.py)
 	$(BIN)/python benchmarks/training_report.py
+
+# The numbers of the classical filters, about 30 minutes; written to benchmarks/results, summed up in filters.md. Beside
+# the closed `bm3d` package only where BM3D_PYTHON names a Python that has it (benchmarks/filter_bm3d.py says how).
+benchmark-filters: .venv/.test-installed
+	$(BIN)/python benchmarks/filters_imagej.py
+	$(BIN)/python benchmarks/filter_quality.py
+	$(if $(BM3D_PYTHON),$(BM3D_PYTHON) benchmarks/filter_bm3d.py)
+	$(BIN)/quietframe reproduce siegen --out build/siegen --overwrite
+	cp build/siegen/table.md benchmarks/results/siegen.md
+	$(BIN)/python benchmarks/filters_report.py
 
 # The versions everything was tested with; versions only, no addresses.
 constraints: .venv/.test-installed

@@ -13,8 +13,7 @@ mean of a group is never shrunk, so that adding a constant to an image adds it t
 Correlated noise (widefield cameras with interpolation, rescaled pictures): its correlation is measured on the picture
 itself and used in both passes and in the search. ``auto`` does so where neighbours share 0.3 of their noise or more.
 
-Images narrower than 8 px are continued by mirroring. Where the noise is 0 the image comes back as it is. Pieces of an
-image give the pixels of the whole where they start at multiples of 3 px and reach a halo further. ``--engine
+Images narrower than 8 px are continued by mirroring. Where the noise is 0 the image comes back as it is. ``--engine
 reference`` runs the authors' `bm3d` package where it is installed: closed, licensed for non-commercial use only.
 
 References
@@ -38,7 +37,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OptionError
 from ..kernels.block_transforms import possible_correlation, share_in_finest_diagonal
-from ..kernels.noise_sigma import noise_sigma_or_estimate
+from ..kernels.noise_sigma import estimate_noise_sigma
 from ..kernels.options import require_noise_sigma, require_one_of
 from ..kernels.pixels import require_pixels
 
@@ -91,10 +90,7 @@ def apply(image: NDArray[Any], settings: Settings) -> NDArray[np.float32]:
     """Filter one plane (Y, X); return float32 of the same shape."""
     pixels = require_pixels(image, AXES).astype(np.float64)
     correlation = np.ones((1, 1)) if settings.engine == "reference" else _correlation(pixels, settings.correlated)
-    noise = noise_sigma_or_estimate(settings.noise_sigma, pixels)
-    if settings.noise_sigma is None:
-        # What is estimated is the noise of the finest details, of which correlated noise has less.
-        noise /= max(share_in_finest_diagonal(correlation), 1e-3) ** 0.5
+    noise = noise_sigma(pixels, settings) if settings.noise_sigma is None else settings.noise_sigma
     offset = pixels.mean()
     if noise <= 1e-6 * np.abs(pixels - offset).max():  # beyond what single precision tells apart
         return pixels.astype(np.float32)
@@ -106,6 +102,13 @@ def apply(image: NDArray[Any], settings: Settings) -> NDArray[np.float32]:
 
         done = own(scaled, correlation, wiener=settings.stage == "both")
     return np.asarray(done * noise + offset, dtype=np.float32)
+
+
+def noise_sigma(image: NDArray[Any], settings: Settings) -> float:
+    """Return the noise that is estimated where none is given: once for a picture that is filtered in blocks."""
+    # What is estimated is the noise of the finest details, of which correlated noise has less.
+    share = share_in_finest_diagonal(_correlation(image.astype(np.float64), settings.correlated))
+    return float(estimate_noise_sigma(image) / max(share, 1e-3) ** 0.5)
 
 
 def _correlation(pixels: NDArray[np.float64], asked: str) -> NDArray[np.float64]:
@@ -130,8 +133,7 @@ def _reference(scaled: NDArray[np.float32], stage: str) -> NDArray[Any]:
         import bm3d
     except ImportError as error:
         raise OptionError(
-            "engine reference needs the `bm3d` package (pip install bm3d), whose licence allows non-commercial use "
-            "only; it is not installed: use engine own"
+            "engine reference needs the `bm3d` package, licensed for non-commercial use only: pip install bm3d, or own"
         ) from error
     _say_licence()
     stages = bm3d.BM3DStages.ALL_STAGES if stage == "both" else bm3d.BM3DStages.HARD_THRESHOLDING

@@ -99,7 +99,8 @@ def loss(net: nn.Module, batch: Batch, settings: Settings) -> Tensor:
     if _conditioned(settings, stats):
         assert isinstance(net, UNet)
         squares = squares * _weight(source, net.sigma(source)[:, : squares.shape[1]] ** 2)
-    return squares.mean()
+    error: Tensor = squares.mean()
+    return error
 
 
 def _weight(source: Tensor, variance: Tensor) -> Tensor:
