@@ -35,7 +35,12 @@ EACH_OPTION = {
     "Quietframe ROI SNR": ["", "bright=0,0,9,9", "dark=[0,0,9,9]", "bright=auto dark=20,20,8,8"],
     "Quietframe Doctor": [""],
     "Quietframe Model Info": ["model=[MODEL]"],
-    "Quietframe Denoise": ["model=[MODEL] threads=1", "model=[MODEL]", "model=[MODEL] provider=cpu", "model=[MODEL] tile=16 provider=auto"],
+    "Quietframe Denoise": [
+        "model=[MODEL] threads=1",
+        "model=[MODEL]",
+        "model=[MODEL] provider=cpu",
+        "model=[MODEL] tile=16 provider=auto",
+    ],
 }
 
 
