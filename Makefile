@@ -4,6 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_OUT ?= quietframe-demo
+DATA ?= $(or $(QUIETFRAME_DATA),../shared/data)
 
 .PHONY: demo test lint jar update-site fiji-commands benchmark-ndr benchmark-training benchmark-filters constraints clean
 
@@ -63,7 +64,7 @@ benchmark-filters: .venv/.test-installed
 	$(BIN)/python benchmarks/filters_imagej.py
 	$(BIN)/python benchmarks/filter_quality.py
 	$(if $(BM3D_PYTHON),$(BM3D_PYTHON) benchmarks/filter_bm3d.py)
-	$(BIN)/quietframe reproduce siegen --out build/siegen --overwrite
+	$(BIN)/quietframe reproduce siegen --out build/siegen --overwrite $(if $(wildcard $(DATA)/fmd),--data $(DATA))
 	cp build/siegen/table.md benchmarks/results/siegen.md
 	$(BIN)/python benchmarks/filters_report.py
 
