@@ -4,7 +4,7 @@ Use it when the noise is additive with one sigma everywhere (or stabilised, ``--
 best of the classical filters on texture, edges and repeating detail. What occurs once, fainter than the noise, is lost.
 
 Reference blocks of 8 x 8 px stand 3 px apart; blocks like them are looked for within 39 x 39 px, by full search. First
-pass: up to 16 blocks, biorthogonal wavelet bior1.5 and Haar along the group, coefficients below 2.7 sigma set to zero.
+pass: up to 16 blocks, biorthogonal wavelet bior1.5 and Haar along the group, coefficients below 2.67 sigma set to zero.
 Second pass: up to 32 blocks, found on the first result, cosine transform and Haar, an empirical Wiener filter. Blocks
 overlap in a Kaiser window (2.0). As in 2007, with these differences: likeness is measured in units of the noise, so
 that scaling an image scales the result; noise that blocks share is counted exactly in every coefficient (2020); the

@@ -40,10 +40,10 @@ class Strengths:
         Largest group, a power of two.
     """
 
-    threshold: float = 2.7
+    threshold: float = 2.67
     likeness_hard: float = 30.0
     likeness_wiener: float = 3.0
-    wiener_noise: float = 0.75
+    wiener_noise: float = 0.73
     blocks_hard: int = 16
     blocks_wiener: int = 32
 
