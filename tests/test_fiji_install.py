@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ from quietframe.fiji.jvm import FijiError
 from quietframe.verbs import fiji as verb
 
 MACROS = {f"macros/Quietframe/{path.name}" for path in (jar.scripts_folder() / "macros").glob("*.ijm")}
-OURS = {"jars/quietframe-fiji-1.0.jar", "jars/onnxruntime-1.26.0.jar", *MACROS}
+APPOSE = {f"jars/{name}-{version}.jar" for _, name, version in (text.split(":") for text in jvm.APPOSE_ENDPOINTS)}
+SITE = {"jars/quietframe-fiji-1.0.jar", "jars/onnxruntime-1.26.0.jar", *MACROS}
+OURS = SITE | APPOSE
 
 
 @pytest.fixture
@@ -27,9 +30,14 @@ def fiji(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("quietframe-fiji-1.0.jar", "onnxruntime-1.26.0.jar", "onnxruntime_gpu-1.26.0.jar"):
         (made / name).write_text(name)
     monkeypatch.setattr(jar, "ensure_jar", lambda: made / "quietframe-fiji-1.0.jar")
-    monkeypatch.setattr(
-        jvm, "resolve_jars", lambda endpoints: [made / f"{endpoints[0].split(':')[1]}-{endpoints[0].split(':')[2]}.jar"]
-    )
+
+    def resolved(endpoints: Sequence[str]) -> list[Path]:
+        jars = [made / f"{name}-{version}.jar" for _, name, version in (text.split(":") for text in endpoints)]
+        for jar_file in jars:
+            jar_file.write_text(jar_file.name)
+        return jars
+
+    monkeypatch.setattr(jvm, "resolve_jars", resolved)
     monkeypatch.delenv("FIJI_DIR", raising=False)
     folder = tmp_path / "Fiji"
     for name in ("jars", "plugins", "macros"):
@@ -51,6 +59,17 @@ def test_uninstall_leaves_the_fiji_as_it_was(fiji: Path) -> None:
     install.uninstall(fiji)
     assert files(fiji) == before
     assert not (fiji / "macros" / "Quietframe").exists()
+
+
+def test_what_fiji_has_of_appose_is_not_copied_a_second_time(fiji: Path) -> None:
+    for name in ("appose-0.12.0.jar", "linux64/jna-5.17.0.jar"):
+        (fiji / "jars" / name).parent.mkdir(exist_ok=True)
+        (fiji / "jars" / name).write_text("theirs")
+    written = {step.path for step in install.install(fiji)}
+    assert written & APPOSE == {"jars/jna-platform-5.14.0.jar", "jars/groovy-json-4.0.28.jar"}
+    assert install.install(fiji) == install.install(fiji)  # its own jars do not count as Fiji's
+    install.uninstall(fiji)
+    assert (fiji / "jars" / "appose-0.12.0.jar").read_text() == "theirs"
 
 
 def test_dry_run_says_the_same_and_changes_nothing(fiji: Path) -> None:
@@ -245,7 +264,7 @@ def test_doctor_lists_the_models_and_names_a_folder_of_them_that_cannot_be_writt
 def test_the_update_site_is_what_install_writes_with_checksums(fiji: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "site"
     for _ in range(2):  # one that is there already is replaced
-        assert set(update_site.write_tree(out)) == OURS
+        assert set(update_site.write_tree(out)) == SITE
         assert set(files(out)) == {*OURS, update_site.CHECKSUMS}
         (out / "jars" / "old.jar").write_text("of an older version")
     assert update_site.main([str(out)]) == 0

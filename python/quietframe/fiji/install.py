@@ -1,4 +1,4 @@
-"""Install Quietframe into a Fiji and take it out again: two jars and the macros, nothing else.
+"""Install Quietframe into a Fiji and take it out again: two jars, what it lacks of Appose, the macros, nothing else.
 
 What was written is recorded in the Fiji folder (`RECORD`), so that `uninstall` removes exactly that and an upgrade
 replaces it. ONNX Runtime comes once, for the CPU or for CUDA: both jars hold the same classes.
@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,7 +143,7 @@ def install(folder: Path, *, gpu: bool = False, dry_run: bool = False) -> list[S
             f"{folder} has {', '.join(by_hand)}, which was not installed by quietframe here; two would hide each "
             "other: remove it (or the update site that brought it) and install again"
         )
-    files = sources(gpu)
+    files = {**sources(gpu), **appose_jars(folder, before)}
     for path in files:
         if (folder / path).exists() and path not in before:
             raise jvm.FijiError(
@@ -221,6 +221,35 @@ def sources(gpu: bool = False) -> dict[str, Path]:
         f"jars/{runtime.name}": runtime,
         **{f"macros/Quietframe/{path.name}": path for path in sorted(macros.glob("*.ijm"))},
     }
+
+
+def appose_jars(folder: Path, before: Collection[str] = ()) -> dict[str, Path]:
+    """Return what a Fiji lacks to start Python through Appose: path in the Fiji folder -> file to copy.
+
+    Parameters
+    ----------
+    folder
+        The Fiji folder. Newer Fijis bring Appose, and nearly all what it needs: theirs stays, whatever its version.
+    before
+        Paths that an earlier installation wrote, which do not count as Fiji's own.
+
+    Raises
+    ------
+    FijiError
+        When the jars cannot be fetched.
+    """
+    there = {
+        path.name for path in (folder / "jars").rglob("*.jar") if path.relative_to(folder).as_posix() not in before
+    }
+    wanted = [endpoint.split(":")[1:] for endpoint in jvm.APPOSE_ENDPOINTS]
+    lacking = [
+        name for name, _ in wanted if not any(re.fullmatch(rf"{re.escape(name)}(-\d.*)?\.jar", file) for file in there)
+    ]
+    if not lacking:
+        return {}
+    fetched = {path.name: path for path in jvm.resolve_jars(jvm.APPOSE_ENDPOINTS)}
+    names = [f"{name}-{version}.jar" for name, version in wanted if name in lacking]
+    return {f"jars/{name}": fetched[name] for name in names}
 
 
 def _removals(folder: Path, before: dict[str, str], paths: Sequence[str]) -> list[Step]:

@@ -60,7 +60,7 @@ def _version() -> str:
 
 def source_files(folder: Path) -> list[Path]:
     """Return the files the jar is made of, sorted."""
-    parts = [folder / name for name in ("library", "menu", "jython", "macros")]
+    parts = [folder / name for name in ("library", "menu", "jython", "macros", "worker")]
     suffixes = {".groovy", ".py", ".ijm"}
     return sorted(path for part in parts for path in part.rglob("*") if path.suffix in suffixes)
 
@@ -164,7 +164,7 @@ def _pack(out: Path, classes: Path, folder: Path, version: str) -> None:
         entries[path.relative_to(classes).as_posix()] = path.read_bytes()
     for path in source_files(folder):
         part, *rest = path.relative_to(folder).parts
-        place = {"menu": "scripts/", "jython": "", "macros": "macros/Quietframe/"}.get(part)
+        place = {"menu": "scripts/", "jython": "", "macros": "macros/Quietframe/", "worker": "worker/"}.get(part)
         if place is not None:
             entries[place + "/".join(rest)] = path.read_bytes()
     # Folders need entries of their own: Fiji finds menu scripts by asking class loaders for the resource "scripts/".

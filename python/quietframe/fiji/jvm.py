@@ -29,6 +29,14 @@ JAVA_MINIMUM = 11
 ONNXRUNTIME_VERSION = "1.26.0"
 """ONNX Runtime for Java that is tested here and installed into Fiji."""
 
+APPOSE_ENDPOINTS = (
+    "org.apposed:appose:0.9.0",
+    "net.java.dev.jna:jna:5.14.0",  # Jython asks for 4.5.2, in which Appose finds no shared memory
+    "net.java.dev.jna:jna-platform:5.14.0",
+    "org.apache.groovy:groovy-json:4.0.28",
+)
+"""What starts Python from Java, and what of its dependencies it needs to talk to it."""
+
 IMAGEJ_ENDPOINTS = (
     "net.imagej:ij:1.54p",
     "net.imagej:ij1-patcher:2.0.0",
@@ -38,8 +46,9 @@ IMAGEJ_ENDPOINTS = (
     "org.apache.groovy:groovy-jsr223:4.0.28",
     "org.python:jython-slim:2.7.4",
     f"com.microsoft.onnxruntime:onnxruntime:{ONNXRUNTIME_VERSION}",
+    *APPOSE_ENDPOINTS,
 )
-"""ImageJ as Fiji 2.18 ships it, SciJava's scripts with Groovy and Jython, ONNX Runtime."""
+"""ImageJ as Fiji 2.18 ships it, SciJava's scripts with Groovy and Jython, ONNX Runtime, Appose."""
 
 RESOLVE_TIMEOUT_S = 600.0
 """Longest time for fetching jars (about 110 MB) the first time."""
