@@ -68,9 +68,9 @@ def test_the_jar_holds_all_its_parts_and_imagej_runs_it(imagej: Fiji) -> None:
     folder = jar.scripts_folder()
     for path in jar.source_files(folder):
         part, *rest = path.relative_to(folder).parts
-        inside = {"menu": "scripts/", "jython": "", "macros": "macros/Quietframe/", "library": ""}[part] + "/".join(
-            rest
-        )
+        inside = {"menu": "scripts/", "jython": "", "macros": "macros/Quietframe/", "library": "", "worker": "worker/"}[
+            part
+        ] + "/".join(rest)
         assert (inside.replace(".groovy", ".class") if part == "library" else inside) in names
     assert "scripts/" in names  # without it no class loader answers Fiji's question for menu scripts
     assert imagej.commands == NAMES
