@@ -156,7 +156,9 @@ class Scripts {
             throw new IllegalStateException("${script.identifier} failed: ${errors}")
         }
         System.err.print(errors)
-        Map<String, Object> outputs = new LinkedHashMap<String, Object>(module.outputs)
+        // In the order of the header, as Fiji shows them: the last one is the active image.
+        Map<String, Object> outputs = [:]
+        script.outputs().each { ModuleItem<?> item -> outputs.put(item.name, module.getOutput(item.name)) }
         forget(script, module)
         return outputs
     }
