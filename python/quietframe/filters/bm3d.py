@@ -133,7 +133,7 @@ def _reference(scaled: NDArray[np.float32], stage: str) -> NDArray[Any]:
         import bm3d
     except ImportError as error:
         raise OptionError(
-            "engine reference needs the `bm3d` package, licensed for non-commercial use only: pip install bm3d, or own"
+            "engine reference needs the `bm3d` package, licensed for non-commercial only: pip install bm3d, or take own"
         ) from error
     _say_licence()
     stages = bm3d.BM3DStages.ALL_STAGES if stage == "both" else bm3d.BM3DStages.HARD_THRESHOLDING
