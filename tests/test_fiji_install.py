@@ -265,7 +265,7 @@ def test_the_update_site_is_what_install_writes_with_checksums(fiji: Path, tmp_p
     out = tmp_path / "new" / "site"
     for _ in range(2):  # one that is there already is replaced
         assert set(update_site.write_tree(out)) == SITE
-        assert set(files(out)) == {*OURS, update_site.CHECKSUMS}
+        assert set(files(out)) == {*SITE, update_site.CHECKSUMS}
         (out / "jars" / "old.jar").write_text("of an older version")
     assert update_site.main([str(out)]) == 0
     assert not (out / "jars" / "old.jar").exists()

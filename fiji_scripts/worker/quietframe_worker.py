@@ -27,6 +27,7 @@ def _asked(work):
         return work()
     except QuietframeError as error:
         text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(error))
+        text = re.sub(r"\S*quietframe-fiji-\w+[/\\]", "", text)  # the folder of the files that stand for open images
         return {"problem": " ".join(text.split())}
     except MemoryError:
         return {"problem": "Python has too little memory for this: take a smaller picture, batch_size or patch_px"}
@@ -104,16 +105,16 @@ def _train(task, images, out, request):
     )
     reading = ReadingOptions(difference=(options["difference"],)) if options.get("difference") else ReadingOptions()
     progress = _Progress(task)
-    with tempfile.TemporaryDirectory(prefix="quietframe-fiji-") as folder:
-        progress("taking the pictures over", 0, 1)
-        paths = [_write(folder, about, parts) for about, parts in images]
-        target = {"target": paths[1:]} if paths[1:] else {}
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix="quietframe-fiji-") as folder:
+            progress("taking the pictures over", 0, 1)
+            paths = [_write(folder, about, parts) for about, parts in images]
+            target = {"target": paths[1:]} if paths[1:] else {}
             report = make_command(method)(
                 paths[:1], out=run, settings=settings, schedule=schedule, reading=reading, progress=progress, **target
             )
-        except KeyboardInterrupt:
-            return _stopped(run, method)
+    except KeyboardInterrupt:
+        return _stopped(run, method)
     return {
         "model": report["model"],
         "stopped": report["stopped"] or "",

@@ -11,6 +11,8 @@ import java.nio.file.Files
 @CompileStatic
 class Train {
 
+    static final List<String> METHODS = ['n2v', 'n2v2', 'n2n', 'care']
+
     /** Options of the training run and the values of the header, which leave it to the method. */
     static final Map<String, Object> USUAL = [
         steps: 0, minutes: 0.0d, batch_size: 0, patch_px: 64, filters: 32, depth: 2, seed: 42, difference: 0, device: 'auto',
@@ -19,6 +21,9 @@ class Train {
     /** Train and give the path of the package in the models folder (or in the run folder, where that cannot be written). */
     static String train(ImagePlus image, String method, String target, Map<String, Object> options, String out, String python) {
         Hyperstacks.requireGray(image)
+        if (!(method in METHODS)) {
+            throw Problem.unknown('method', method, METHODS)
+        }
         ImagePlus second = targetOf(image, method, target, (int) options.get('difference'))
         Map<String, Object> about = describe(image, (int) options.get('difference'))
         checkNumbers(options)
