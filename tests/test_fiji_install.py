@@ -273,8 +273,8 @@ def test_the_update_site_is_what_install_writes_with_checksums(fiji: Path, tmp_p
         digest, path = line.split("  ")
         assert hashlib.sha256((out / path).read_bytes()).hexdigest() == digest
     install.install(fiji)
-    assert {path: text for path, text in files(fiji).items() if path in OURS} == {
-        path: text for path, text in files(out).items() if path in OURS
+    assert {path: text for path, text in files(fiji).items() if path in SITE} == {
+        path: text for path, text in files(out).items() if path in SITE
     }
 
 

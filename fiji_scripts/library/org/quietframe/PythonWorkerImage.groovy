@@ -34,14 +34,28 @@ class PythonWorkerImage implements AutoCloseable {
     static PythonWorkerImage of(ImagePlus image) {
         PythonWorkerImage shared = new PythonWorkerImage(image.width, image.height, image.getStackSize())
         try {
-            for (int i = 0; i < shared.planes; i++) {
-                shared.buffer(i).put(Hyperstacks.plane(image, i + 1))
-            }
+            shared.put(image)
             return shared
         } catch (Throwable error) {
             shared.close()
             throw error
         }
+    }
+
+    /** Copy an image of this size in. */
+    void put(ImagePlus image) {
+        for (int i = 0; i < planes; i++) {
+            Object stored = image.type == ImagePlus.GRAY32 ? image.getStack().getProcessor(i + 1).pixels : null
+            buffer(i).put(stored == null ? Hyperstacks.plane(image, i + 1) : (float[]) stored)
+        }
+    }
+
+    boolean fits(ImagePlus image) {
+        return width == image.width && height == image.height && planes == image.getStackSize()
+    }
+
+    long getBytes() {
+        return 4L * width * height * planes
     }
 
     /** Plane `index`, from 0; a copy. */
