@@ -291,3 +291,15 @@ def test_real_pictures_get_a_choice_near_the_oracle(data_dir: Path, name: str, l
     errors = {one.candidate.text: float(np.mean((one.result - truth) ** 2)) for one in whole}
     assert 10 * math.log10(errors[tried[0].candidate.text] / min(errors.values())) < limit
     assert any("correlated" in note for note in plan.notes) == name.startswith("WideField")
+
+
+def test_hits_in_one_half_do_not_make_the_error_negative() -> None:
+    rng = np.random.default_rng(8)
+    y, x = np.indices((128, 128))
+    clean = 50 + 20 * np.sin(x / 20) * np.cos(y / 17)
+    half, other = clean + rng.normal(0, 5, (2, 128, 128))
+    half[rng.random(half.shape) < 0.01] += 300  # variance 900 more than that of the other half
+
+    true = np.mean([np.mean((gaussian_filter(plane, 3.0) - clean) ** 2) for plane in (half, other)])
+    # What is not known is the mean of noise times error, with a standard deviation of about 30 * 3.5 / 128 = 0.8.
+    assert HalvesJudge(half, other).error(blur(3.0)) == pytest.approx(true, abs=3.5)

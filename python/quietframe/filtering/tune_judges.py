@@ -13,7 +13,7 @@ compared with what was measured. Nothing must be known of the noise but that it 
 over what distance it is not: then that neighbourhood is hidden, too. What is judged is a filter that does not see a
 pixel's own value, and such a one needs less smoothing than the filter that is used.
 
-*Halves.* The result of one half of an exposure against the other half: right for any noise.
+*Halves.* The result of each half of an exposure against the other half: right for any noise.
 
 References
 ----------
@@ -139,13 +139,20 @@ class HalvesJudge:
     """
 
     def __init__(self, half: NDArray[Any], other: NDArray[Any]) -> None:
-        self._half, self._other = np.asarray(half, np.float32), np.asarray(other, np.float64)
+        self._half, self._other = np.asarray(half, np.float64), np.asarray(other, np.float64)
         self.input_error = float(np.mean((self._half - self._other) ** 2)) / 2
 
     def error(self, denoise: Denoise) -> float:
-        """Return the mean squared error of the filtered half."""
-        result = np.asarray(denoise(self._half), np.float64)
-        return float(np.mean((result - self._other) ** 2)) - self.input_error
+        """Return the mean squared error of a filtered half, the mean of both.
+
+        Each against the other, so that what only one of them has, a particle's hit, counts once as noise of the judged
+        half and once of the judge.
+        """
+        distances = [
+            np.mean((np.asarray(denoise(judged.astype(np.float32)), np.float64) - judge) ** 2)
+            for judged, judge in ((self._half, self._other), (self._other, self._half))
+        ]
+        return float(np.mean(distances)) - self.input_error
 
 
 def unit_noise(shape: tuple[int, ...], correlation: NoiseCorrelation | None, rng: np.random.Generator) -> Plane:

@@ -44,7 +44,8 @@ def contest_png(panels: Sequence[tuple[str, NDArray[Any]]]) -> bytes:
     low, high = np.percentile(results[np.isfinite(results)], (0.1, 99.9))
     columns = min(4, len(panels))
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(3.0 * columns, 3.25 * rows), dpi=120, layout="constrained")
+    lines = max(title.count("\n") for title, _ in panels) + 1
+    figure = Figure(figsize=(3.0 * columns, (3.05 + 0.2 * lines) * rows), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     for number, (title, plane) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, number + 1)
