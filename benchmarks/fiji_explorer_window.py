@@ -1,8 +1,10 @@
-"""Open the explorer on a display, move its sliders, time its previews, press Esc, photograph it; for the benchmark and a test.
+"""Open the explorer on a display, move its sliders, time its previews, press a key, photograph it.
 
-    xvfb-run -a python benchmarks/fiji_explorer_window.py PICTURE MODELS PHOTO [REPORT]
+For `fiji_explorer.py` and the tests; prints a line of JSON after the word REPORT.
 
-PICTURE is what is explored, MODELS a folder with one model, PHOTO the file of the screenshot, REPORT a JSON file.
+    xvfb-run -a python benchmarks/fiji_explorer_window.py PICTURE MODELS PHOTO --escape|--enter [--panel]
+
+PICTURE is what is explored, MODELS a folder with one model, PHOTO the file of the screenshot.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import os
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import jpype

@@ -46,7 +46,8 @@ def smooth(name: str, **settings: Any) -> Any:
 def rows_of(imagej: Fiji, calls: str) -> list[list[str]]:
     macro = f"""setBatchMode(true); run("Clear Results"); {calls}
         text = ""; for (i = 0; i < nResults; i++) text += getResultString("method", i) + ";" +
-        getResultString("settings", i) + ";" + d2s(getResult("noise", i), -9) + ";" + d2s(getResult("error", i), -9) + "\\n";
+        getResultString("settings", i) + ";" + d2s(getResult("noise", i), -9) + ";" +
+        d2s(getResult("error", i), -9) + "\\n";
         return text;"""
     return [line.split(";") for line in imagej.run_macro(macro).splitlines()]
 
@@ -90,7 +91,8 @@ def test_the_best_is_picked_applied_to_all_planes_and_written_as_one_line(imagej
 
     planes = np.stack([noisy(seed) for seed in range(3)])
     path = write_image(tmp_path / "noisy.tif", Image(planes, "TYX"))
-    macro = f"""setBatchMode(true); open("{path}"); run("{COMMAND}", "methods=gaussian-blur,median tune=true pick=best");
+    macro = f"""setBatchMode(true); open("{path}");
+        run("{COMMAND}", "methods=gaussian-blur,median tune=true pick=best");
         saveAs("tiff", "{tmp_path}/picked.tif"); return getInfo("quietframe.explored");"""
     line = imagej.run_macro(macro)
     assert line.startswith('run("Quietframe Filter", "method=gaussian-blur sigma=')
