@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -232,3 +234,18 @@ def test_infinite_pixels_and_float64_beyond_float32_are_missing_too() -> None:
     np.testing.assert_array_equal(np.argwhere(np.isnan(done.pixels)), [[0, 0], [8, 8]])
     assert done.pixels[4, 4] == 4.0
     assert "2 of 81 pixels are NaN or infinite" in " ".join(done.notes)
+
+
+def test_compiled_code_finds_a_place_where_nothing_else_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quietframe.kernels import settle_cache
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "restored after the test")
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    settle_cache(tmp_path, "/nowhere")
+    assert "NUMBA_CACHE_DIR" not in os.environ  # numba's own choice is right where it can write
+    settle_cache(tmp_path / "missing", "/nowhere")
+    folder = Path(os.environ["NUMBA_CACHE_DIR"])
+    assert folder.is_dir()
+    assert folder.stat().st_mode & 0o077 == 0
