@@ -30,13 +30,16 @@ class Task:
     def __init__(self, stop_at: int | None = None) -> None:
         self.said: list[tuple[str, int, int]] = []
         self.stop_at = stop_at
+        self.previews: list[np.ndarray[Any, Any]] = []
 
     @property
     def cancel_requested(self) -> bool:
         return self.stop_at is not None and any(done >= self.stop_at for text, done, _ in self.said if "loss" in text)
 
-    def update(self, message: str, done: int, total: int) -> None:
+    def update(self, message: str, done: int, total: int, info: dict[str, str] | None = None) -> None:
         self.said.append((message, done, total))
+        if info:
+            self.previews.append(read_image(info["preview"]).array)
 
 
 class Shared:
@@ -118,10 +121,28 @@ def test_a_stop_keeps_the_best_weights_as_a_package(worker: SimpleNamespace, tmp
     from quietframe.inference.package import read_package
 
     request = {"method": "n2v", "options": {"steps": 1_000_000, **TINY}}
-    answer = worker.train(Task(stop_at=1), [shown(picture(64, 64), "YX")], str(tmp_path / "run"), request)
+    task = Task(stop_at=1)
+    answer = worker.train(task, [shown(picture(64, 64), "YX")], str(tmp_path / "run"), request)
     assert answer["stopped"].startswith(f"stopped after step {answer['steps']}; the best weights are from step ")
     assert 1 <= answer["steps"] < 1000
     assert read_package(answer["model"]).own("method") == "n2v"
+
+
+def test_previews_are_made_of_the_best_weights_and_change_nothing(worker: SimpleNamespace, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    weights = []
+    for every in (0, 1e-9):
+        task, run = Task(), tmp_path / str(every)
+        # A report every 0.1 s and a checkpoint every 10 steps: some of them are seen.
+        request = {"method": "n2v", "options": {"steps": 150, "checkpoint_every": 10, **TINY}, "preview_s": every}
+        assert worker.train(task, [shown(picture(64, 64), "YX")], str(run), request)["steps"] == 150
+        weights.append(torch.load(run / "checkpoint.pt", weights_only=False)["net"])
+        assert bool(task.previews) == (every > 0)
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    noisy, restored = np.hsplit(task.previews[-1], 2)
+    assert noisy.shape == restored.shape
+    assert restored.std() < noisy.std()  # there is nothing but noise in the picture
 
 
 def test_a_stop_before_the_first_step_says_that_there_is_no_model(worker: SimpleNamespace, tmp_path: Path) -> None:

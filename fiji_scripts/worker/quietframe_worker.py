@@ -8,6 +8,7 @@ as ``{"problem": sentence}``.
 import os
 import re
 import signal
+import sys
 import tempfile
 import time
 
@@ -64,17 +65,57 @@ def _write(folder, about, parts):
     return write_image(path, image, dtype=about["dtype"])
 
 
+class _Preview:
+    """A piece of the picture, noisy beside restored by the best weights so far, as a file; anew with the checkpoints."""
+
+    def __init__(self, run, file, every_s):
+        self.run, self.file, self.every_s, self.due, self.seen = run, file, every_s, 0.0, None
+
+    def __call__(self):
+        """Return the path of a new preview, or None."""
+        checkpoint = self.run / "checkpoint.pt"
+        if not self.every_s or time.monotonic() < self.due or not checkpoint.is_file():
+            return None
+        try:
+            stamp = os.stat(checkpoint).st_mtime_ns
+            if stamp == self.seen:
+                return None
+            self._make()
+        except Exception as error:  # a training must not end of a preview
+            print(f"no preview: {error}", file=sys.stderr)
+            return None
+        finally:
+            self.due = time.monotonic() + self.every_s
+        self.seen = stamp
+        return self.file
+
+    def _make(self):
+        import tifffile
+        import torch
+
+        from quietframe.training.checkpoint import load_trained
+
+        with torch.random.fork_rng(devices=[]), torch.inference_mode():  # loading draws numbers that are the training's
+            trained = load_trained(self.run)
+            noisy = torch.from_numpy(trained.sample)
+            restored = trained.module(noisy.reshape(1, *([1] * (trained.dims + 1 - noisy.ndim)), *noisy.shape))
+        restored = restored if torch.is_tensor(restored) else restored[0]
+        planes = [values.reshape(-1, *values.shape[-2:])[0].numpy() for values in (noisy, restored)]
+        tifffile.imwrite(self.file, numpy.concatenate(planes, axis=1).astype(numpy.float32))
+
+
 class _Progress:
     """Tell Fiji how far it is; stop the training, as Ctrl-C does, when Fiji says so or is gone."""
 
-    def __init__(self, task):
-        self.task, self.parent, self.last, self.stopped = task, os.getppid(), 0.0, False
+    def __init__(self, task, preview=lambda: None):
+        self.task, self.preview, self.parent, self.last, self.stopped = task, preview, os.getppid(), 0.0, False
 
     def __call__(self, message, done, total):
         now = time.monotonic()
         if now - self.last >= PAUSE_S or done >= total:
             self.last = now
-            self.task.update(message, done, total)
+            shown = self.preview()
+            self.task.update(message, done, total, **({"info": {"preview": shown}} if shown else {}))
         if not self.stopped and (self.task.cancel_requested or os.getppid() != self.parent):
             self.stopped = True  # a second signal would interrupt within a step
             signal.raise_signal(signal.SIGINT)
@@ -83,8 +124,8 @@ class _Progress:
 def train(task, images, out, request):
     """Train a method; runs in the main thread, where Python has signals.
 
-    `images`: one or two (about, parts): the picture, and its target. `request`: method, and option -> value for those
-    that differ from the method's own.
+    `images`: one or two (about, parts): the picture, and its target. `request`: method, options (option -> value for
+    those that differ from the method's own), preview_s (pause between two previews [s], 0 for none).
     """
     return _asked(lambda: _train(task, images, out, request))
 
@@ -104,9 +145,10 @@ def _train(task, images, out, request):
         for part in (usual.settings, usual.schedule)
     )
     reading = ReadingOptions(difference=(options["difference"],)) if options.get("difference") else ReadingOptions()
-    progress = _Progress(task)
     try:
         with tempfile.TemporaryDirectory(prefix="quietframe-fiji-") as folder:
+            preview = _Preview(run, os.path.join(folder, "preview.tif"), request.get("preview_s", 0))
+            progress = _Progress(task, preview)
             progress("taking the pictures over", 0, 1)
             paths = [_write(folder, about, parts) for about, parts in images]
             target = {"target": paths[1:]} if paths[1:] else {}

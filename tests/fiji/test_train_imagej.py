@@ -299,7 +299,7 @@ def test_a_worker_answers_whatever_is_printed_or_thrown_meanwhile(worker: Any) -
     heard: list[tuple[str, int, int]] = []
     nothing = JClass("java.util.HashMap")()
 
-    def hear(message: str, done: int, total: int) -> None:
+    def hear(message: str, done: int, total: int, info: Any) -> None:
         heard.append((str(message), int(done), int(total)))
         if len(heard) > 3:
             raise ValueError("a listener that throws")

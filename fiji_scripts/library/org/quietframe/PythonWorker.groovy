@@ -17,7 +17,7 @@ class PythonWorker implements AutoCloseable {
 
     /** Told about progress, in the thread that waits. */
     interface Listener {
-        void progress(String message, long done, long total)
+        void progress(String message, long done, long total, Map<String, Object> info)
     }
 
     private static final String SCRIPT = 'worker/quietframe_worker.py'
@@ -60,7 +60,7 @@ class PythonWorker implements AutoCloseable {
                 return answer(task, event.responseType)
             }
             if (event != null && event.responseType == ResponseType.UPDATE) {
-                listener?.progress(event.message, event.current, event.maximum)
+                listener?.progress(event.message, event.current, event.maximum, event.info ?: [:])
             }
             if (IJ.escapePressed()) {
                 IJ.resetEscape()

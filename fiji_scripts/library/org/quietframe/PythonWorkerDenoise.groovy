@@ -59,7 +59,7 @@ class PythonWorkerDenoise {
             Map<String, Object> inputs = [about: PythonWorkerImage.describe(image), parts: SHARED.first().parts, results: results,
                                           tile: tile] as Map<String, Object>
             Map<String, Object> done = worker.call('denoise(task, about, parts, results, tile)', inputs, false,
-                { String message, long at, long total -> IJ.showProgress((int) at, (int) total) } as PythonWorker.Listener)
+                { String message, long at, long total, Map info -> IJ.showProgress((int) at, (int) total) } as PythonWorker.Listener)
             lastComputed = 1000d * ((Number) done.get('computed_s')).doubleValue()
             List<Map<String, String>> infos = (List<Map<String, String>>) done.get('info')
             List<ImagePlus> made = []

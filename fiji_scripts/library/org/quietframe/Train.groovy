@@ -5,11 +5,14 @@ import ij.IJ
 import ij.ImagePlus
 import ij.WindowManager
 
+import java.awt.GraphicsEnvironment
 import java.nio.file.Files
 
 /** Trains a model in the user's Python on images that are open here, and puts its package where Denoise lists it. */
 @CompileStatic
 class Train {
+
+    private static final int PREVIEW_S = 5
 
     static final List<String> METHODS = ['n2v', 'n2v2', 'n2n', 'care']
 
@@ -31,7 +34,7 @@ class Train {
         PythonWorkerPlace place
         try {
             place = PythonWorkerPlace.find(python, ['torch', 'onnx'])
-            return trained(image, second, about, [method: method, options: given(options)] as Map<String, Object>, run, place)
+            return trained(image, second, about, [method: method, options: given(options), preview_s: GraphicsEnvironment.headless ? 0 : PREVIEW_S] as Map<String, Object>, run, place)
         } catch (NoClassDefFoundError error) {
             throw noAppose(error)
         }

@@ -2,13 +2,14 @@ package org.quietframe
 
 import groovy.transform.CompileStatic
 import ij.IJ
+import ij.ImagePlus
 import ij.gui.Plot
 import ij.gui.PlotWindow
 
 import java.awt.Color
 import java.awt.GraphicsEnvironment
 
-/** Shows how a training goes: the status line with loss and time left, the bar, and, with a display, the loss as a plot. */
+/** Shows how a training goes: the status line with loss and time left, the bar; with a display the loss as a plot, and a preview. */
 @CompileStatic
 class TrainProgress implements PythonWorker.Listener {
 
@@ -19,6 +20,7 @@ class TrainProgress implements PythonWorker.Listener {
     private final List<Double> steps = [], losses = []
     private final boolean plotted = !GraphicsEnvironment.headless
     private PlotWindow window
+    private ImagePlus preview
     private long lastPlot, lastLog = start, firstStep, firstStepAt
 
     TrainProgress(String title) {
@@ -26,7 +28,7 @@ class TrainProgress implements PythonWorker.Listener {
     }
 
     @Override
-    void progress(String message, long done, long total) {
+    void progress(String message, long done, long total, Map<String, Object> info) {
         long now = System.currentTimeMillis()
         String left = message.startsWith('training') ? timeLeft(done, total, now) : ''
         IJ.showStatus("Quietframe: ${message}${left}")
@@ -43,6 +45,9 @@ class TrainProgress implements PythonWorker.Listener {
         if (plotted && now - lastPlot >= PLOT_EVERY_MS && losses.size() > 1) {
             lastPlot = now
             draw()
+        }
+        if (plotted && info.get('preview') != null) {
+            show(IJ.openImage(info.get('preview').toString()))
         }
     }
 
@@ -62,6 +67,17 @@ class TrainProgress implements PythonWorker.Listener {
         }
         long seconds = Math.round((now - firstStepAt) / 1000d / (done - firstStep) * (total - done))
         return seconds < 90 ? ", ${seconds} s left" : ", ${Math.round(seconds / 60d)} min left"
+    }
+
+    /** A piece of the picture, noisy beside restored, in a window that stays closed when it was closed. */
+    private void show(ImagePlus made) {
+        if (made != null && preview == null) {
+            preview = made
+            preview.title = "Preview of ${title}"
+            preview.show()
+        } else if (made != null && preview.isVisible()) {
+            preview.setProcessor(made.getProcessor())
+        }
     }
 
     private void draw() {
