@@ -75,7 +75,8 @@ class ExplorerDialog implements ExtendedPlugInFilter, DialogListener {
         this.given = given
         preview = new ImagePlus("Preview of ${region.image.title}", new FloatProcessor(region.width, region.height, (float[]) region.plane.clone()))
         preview.getProcessor().setLut(region.image.getProcessor().getLut())
-        preview.setDisplayRange(region.image.displayRangeMin, region.image.displayRangeMax)
+        double[] grays = ExplorerPanel.range(region)
+        preview.setDisplayRange(grays[0], grays[1])
     }
 
     /** Show the window; the candidate that was picked. */

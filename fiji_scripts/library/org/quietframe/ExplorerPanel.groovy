@@ -68,7 +68,7 @@ class ExplorerPanel {
         int y = GAP + (at.intdiv(columns) as int) * (region.height + 2 * size + 3 * GAP)
         pixels.insert(new FloatProcessor(region.width, region.height, plane), x, y + 2 * size + 2 * GAP)
         lines.eachWithIndex { String line, int i ->
-            TextRoi text = new TextRoi(line, x, y + i * (size + 1), new Font('SansSerif', i == 0 ? Font.BOLD : Font.PLAIN, size))
+            TextRoi text = new TextRoi((double) x, (double) (y + i * (size + 1)), line, new Font('SansSerif', i == 0 ? Font.BOLD : Font.PLAIN, size))
             text.strokeColor = Color.yellow
             labels.add(text)
         }
@@ -79,7 +79,7 @@ class ExplorerPanel {
     }
 
     /** Gray values that leave half a percent black and white. */
-    private static double[] range(ExplorerRegion region) {
+    static double[] range(ExplorerRegion region) {
         float[] sorted = (float[]) region.plane.clone()
         Arrays.sort(sorted)
         int out = sorted.length.intdiv(200) as int
