@@ -52,9 +52,9 @@ def _convolutions(inputs: int, middle: int, outputs: int, dims: int, above: bool
     padding = 0 if above else 1
     layers = nn.Sequential(
         convolution(inputs, middle, kernel_size=3, padding=padding),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
         convolution(middle, outputs, kernel_size=3, padding=padding),
-        nn.ReLU(),
+        nn.ReLU(inplace=True),
     )
     for layer in layers:
         if isinstance(layer, convolution):
