@@ -13,8 +13,12 @@ import ij.plugin.frame.SyncWindows
 import ij.process.FloatProcessor
 import ij.process.LUT
 
+import java.awt.Button
 import java.awt.Color
+import java.awt.Component
+import java.awt.Container
 import java.awt.GraphicsEnvironment
+import java.awt.event.ActionEvent
 
 /** An image beside its result: difference, z-map against a repeat, and the profile of both under one line. */
 @CompileStatic
@@ -47,11 +51,12 @@ class Compare {
         }
         Map<String, String> info = settings(after, again)
         ImagePlus difference = dressed(image, 'DIFFERENCE', differences, info)
+        double gray = most((float[]) differences.getPixels(image.currentSlice))
+        difference.setDisplayRange(-gray, gray)
         ImagePlus zMap = again == null ? null : dressed(image, 'Z', zs, info)
         double share = again == null ? Double.NaN : flagged / ((double) count * image.width * image.height)
         if (again != null) {
             zMap.setDisplayRange(-CompareNoise.Z_LIMIT, CompareNoise.Z_LIMIT)
-            zMap.getProcessor().setLut(zMap.getProcessor().getLut())
             IJ.log("Quietframe Compare: the repeat contradicts the result (|z| > ${CompareNoise.Z_LIMIT}) at " +
                 "${flagged} of ${(long) count * image.width * image.height} pixels")
         }
@@ -86,6 +91,17 @@ class Compare {
             values[i] = noisy[i] - clean[i]
         }
         return values
+    }
+
+    /** What all but one in 200 pixels stay below, so that a hot pixel does not make the others gray. */
+    private static double most(float[] difference) {
+        float[] sizes = new float[difference.length]
+        for (int i = 0; i < sizes.length; i++) {
+            sizes[i] = Float.isNaN(difference[i]) ? 0f : Math.abs(difference[i])
+        }
+        Arrays.sort(sizes)
+        float most = sizes[(int) (0.995d * (sizes.length - 1))]
+        return most > 0 ? most : 1.0d
     }
 
     private static int beyond(float[] z) {
@@ -194,5 +210,21 @@ class Compare {
         IJ.run('Tile')
         SyncWindows tool = SyncWindows.instance ?: new SyncWindows()
         tool.visible = true
+        Button all = buttons(tool).find { Button each -> each.label == 'Synchronize All' }
+        if (all != null) {
+            tool.actionPerformed(new ActionEvent(all, ActionEvent.ACTION_PERFORMED, all.label))
+        }
+    }
+
+    private static List<Button> buttons(Container holder) {
+        List<Button> found = []
+        for (Component part : holder.components) {
+            if (part instanceof Button) {
+                found.add((Button) part)
+            } else if (part instanceof Container) {
+                found.addAll(buttons((Container) part))
+            }
+        }
+        return found
     }
 }
