@@ -283,14 +283,36 @@ def test_the_loss_is_read_out_of_what_the_training_says(imagej: Fiji) -> None:
     assert np.isnan(loss_in("exporting"))
 
 
-@pytest.fixture(scope="module")
-def worker(imagej: Fiji) -> Iterator[Any]:
+def started() -> Any:
     from jpype import JClass
 
     place = JClass("org.quietframe.PythonWorkerPlace").find(sys.executable, JClass("java.util.ArrayList")())
-    made = JClass("org.quietframe.PythonWorker")(place)
+    return JClass("org.quietframe.PythonWorker")(place)
+
+
+@pytest.fixture(scope="module")
+def worker(imagej: Fiji) -> Iterator[Any]:
+    made = started()
     yield made
     made.close()
+
+
+def test_a_second_esc_ends_a_worker_that_does_not_stop(imagej: Fiji) -> None:
+    from jpype import JClass, JProxy
+
+    stubborn, presses = started(), []
+
+    def press(*_: Any) -> None:
+        presses.append(time.monotonic())
+        if len(presses) in (1, 8):
+            JClass("ij.IJ").setKeyDown(27)
+
+    listener = JProxy("org.quietframe.PythonWorker$Listener", dict={"progress": press})
+    line = "[(task.update('at', i, 600), __import__('time').sleep(0.1)) for i in range(600)] and {}"
+    with pytest.raises(JClass("org.quietframe.Problem"), match="stopped at once by a second Esc; there is no result"):
+        stubborn.call(line, JClass("java.util.HashMap")(), False, listener)
+    assert 8 <= len(presses) < 100
+    stubborn.close()
 
 
 def test_a_worker_answers_whatever_is_printed_or_thrown_meanwhile(worker: Any) -> None:
