@@ -89,7 +89,7 @@ def scenes(data: Path | None) -> list[Scene]:
     stack = data / "misc" / "cells3d_nuclei.tif" if data else None
     if stack is not None and stack.is_file():
         # As 12-bit counts: against the 65536 of the file, noise of 100 would be nothing.
-        clean = read_image(stack).array.astype(np.float32) / 16
+        clean = np.asarray(read_image(stack).array, np.float32) / np.float32(16)
         middle = len(clean) // 2
         clean = clean[middle - _PLANES // 2 : middle + _PLANES // 2 + 1]
         first = _with_noise(clean, "z-stack of nuclei (cells3d) / 16, which are 12-bit counts")
