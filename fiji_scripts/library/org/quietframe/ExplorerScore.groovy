@@ -15,7 +15,7 @@ class ExplorerScore {
     private final float[] plane
     private final int width, height, radius
     private final float[] other
-    /** What the filter is to be given: planes of which some pixels are replaced by what surrounds them. */
+    /** What the filter is to be given: planes of which some pixels are replaced by what surrounds them, or both halves. */
     final List<float[]> inputs = []
     private final List<int[]> judged = []
 
@@ -39,12 +39,13 @@ class ExplorerScore {
             }
         } else {
             inputs.add(plane)
+            inputs.add(other)
         }
     }
 
     /** Mean squared error of a filter, whose results on `inputs` these are; up to a constant that all share. */
     double error(List<float[]> results) {
-        return other == null ? hiddenError(results) : halvesError(results.get(0))
+        return other == null ? hiddenError(results) : halvesError(results.get(0), results.get(1))
     }
 
     private double hiddenError(List<float[]> results) {
@@ -62,14 +63,16 @@ class ExplorerScore {
         return total / count
     }
 
-    private double halvesError(float[] result) {
+    /** Each filtered half against the other one: what only one of them has counts once in either role. */
+    private double halvesError(float[] ofPlane, float[] ofOther) {
         double total = 0, noise = 0
-        for (int i = 0; i < result.length; i++) {
-            double deviation = result[i] - (double) other[i], scatter = plane[i] - (double) other[i]
-            total += deviation * deviation
+        for (int i = 0; i < plane.length; i++) {
+            double there = ofPlane[i] - (double) other[i], back = ofOther[i] - (double) plane[i]
+            double scatter = plane[i] - (double) other[i]
+            total += there * there + back * back
             noise += scatter * scatter
         }
-        return (total - noise / 2) / result.length
+        return (total - noise) / 2 / plane.length
     }
 
     /** The nearest pixels that are seen, those at the corners half as much; the picture goes on mirrored. */
