@@ -13,7 +13,7 @@ import java.awt.GraphicsEnvironment
 @CompileStatic
 class Explorer {
 
-    /** Esc is heeded between candidates; a dialog has its own. */
+    /** What pick may be besides the name of a method. */
     private static final List<String> PICKS = ['none', 'best']
 
     /**
