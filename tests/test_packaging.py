@@ -34,7 +34,7 @@ def sources() -> set[str]:
         str(path.relative_to(REPOSITORY / folder))
         for folder, package in folders.items()
         for path in (REPOSITORY / folder / package).rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and "__pycache__" not in path.parts
     }
 
 

@@ -28,6 +28,7 @@ def _asked(work):
         return work()
     except QuietframeError as error:
         text = re.sub(r"--([a-z]+(?:-[a-z]+)*)", lambda found: found[1].replace("-", "_"), str(error))
+        text = text.replace(", or add resume or overwrite", "")  # Fiji's command has neither
         text = re.sub(r"\S*quietframe-fiji-\w+[/\\]", "", text)  # the folder of the files that stand for open images
         return {"problem": " ".join(text.split())}
     except MemoryError:
