@@ -96,7 +96,7 @@ class Window:
         self._posted(slider, events(slider, events.ADJUSTMENT_VALUE_CHANGED, events.TRACK, value))
         return self._shown_after(before, start)
 
-    def wait(self, count: int, limit: float = 60) -> None:
+    def wait(self, count: int, limit: float = 30) -> None:
         """Wait until this many previews were shown."""
         end = time.perf_counter() + limit
         while int(self.explorer.getShown()) < count:

@@ -178,9 +178,14 @@ def test_the_window_shows_what_its_sliders_do_until_a_method_is_picked(tmp_path:
         photo,
     ]
     environment = {name: value for name, value in os.environ.items() if name not in {"FIJI_DIR", "DISPLAY"}}
-    done = subprocess.run(
-        [*map(str, command), f"--{key}"], env=environment, capture_output=True, text=True, timeout=140, check=False
-    )
+    # On a busy machine ImageJ's preview thread once missed a move that came while it finished the one before; a person
+    # moves on, the script waits for that very preview: one more try.
+    for _ in range(2):
+        done = subprocess.run(
+            [*map(str, command), f"--{key}"], env=environment, capture_output=True, text=True, timeout=140, check=False
+        )
+        if "no preview after" not in done.stderr:
+            break
     lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT ")]
     assert lines, done.stderr
     report = json.loads(lines[0].removeprefix("REPORT "))
